@@ -98,7 +98,9 @@ def _clip(text: str, column: int | None, width: int = 100) -> tuple[str, int | N
     if len(text) <= width:
         return text, column
     start = max(0, (column or 1) - width // 2)
-    return ("…" if start else "") + text[start : start + width] + "…", None if column is None else column - start + bool(start)
+    return ("…" if start else "") + text[
+        start : start + width
+    ] + "…", None if column is None else column - start + bool(start)
 
 
 class InvalidInput(BatchflowError):
@@ -237,7 +239,10 @@ def redact(text: str) -> str:
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}
-_CONTROLS |= {code: f"\\u{code:04x}" for code in (0x2028, 0x2029, 0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068, 0x2069)}
+_CONTROLS |= {
+    code: f"\\u{code:04x}"
+    for code in (0x2028, 0x2029, 0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068, 0x2069)
+}
 
 
 def escape_controls(text: str) -> str:

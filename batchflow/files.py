@@ -29,9 +29,13 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise EnvironmentError_(f"no space left for {path}", hint="free some space and run the same command again") from error
+            raise EnvironmentError_(
+                f"no space left for {path}", hint="free some space and run the same command again"
+            ) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise EnvironmentError_(f"{path} cannot be written: {error.strerror}", hint="check the rights of the folder") from error
+            raise EnvironmentError_(
+                f"{path} cannot be written: {error.strerror}", hint="check the rights of the folder"
+            ) from error
         raise
 
 
@@ -221,7 +225,9 @@ class FileLock:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
 

@@ -1,0 +1,186 @@
+"""What the engine asks of a batch API, and the provider's objects as we read them: every field checked, none trusted.
+
+An adapter translates; it decides nothing. Statuses stay the provider's own words in lower case, so that an unknown one is
+carried, shown and polled on.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from batchflow.errors import ProviderDoubt
+
+ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
+KNOWN: Final = ENDED | {"validating", "in_progress", "finalizing", "cancelling"}
+_ALIASES: Final = {"canceled": "cancelled", "canceling": "cancelling"}
+_MOMENTS: Final = (
+    "created_at",
+    "in_progress_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+    "expires_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file at the provider; created_at in the server's unix seconds, None where it tells none."""
+
+    id: str
+    bytes: int | None
+    created_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchError:
+    """One entry of a failed batch's `errors`; line counts from 1."""
+
+    code: str
+    message: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The provider's job for one shard. File ids are None for null, absent and the empty string alike."""
+
+    id: str
+    status: str
+    input_file_id: str = ""
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    metadata: Mapping[str, str] | None = None
+    errors: tuple[BatchError, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    moments: Mapping[str, float] = field(default_factory=dict)
+    tokens: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def created_at(self) -> float | None:
+        return self.moments.get("created_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the list of batches, newest first; has_more is None where the server did not say."""
+
+    batches: tuple[Batch, ...]
+    has_more: bool | None
+
+
+class BatchProvider(Protocol):
+    """A batch API. Every method may raise ProviderRefused (it did not happen) or ProviderDoubt (it may have)."""
+
+    name: str
+    host: str
+    simulated: bool
+
+    def upload(self, path: Path, name: str) -> RemoteFile:
+        """Send a request file under a name ending in .jsonl. Free to repeat: a stray file costs nothing."""
+
+    def find_file(self, file_id: str) -> RemoteFile | None:
+        """The file as this client sees it; None where it does not exist for this key."""
+
+    def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> Batch:
+        """Start a batch. The one call that costs money: it is made once, never repeated in here."""
+
+    def find_batch(self, batch_id: str) -> Batch | None:
+        """The batch; None where it does not exist for this key."""
+
+    def page(self, after: str | None) -> Page:
+        """Up to 100 batches, newest first, after the one named; raises ProviderDoubt for a list that cannot be read."""
+
+    def download(self, file_id: str) -> Iterator[bytes]:
+        """The file's bytes in pieces; raises ProviderDoubt where the transfer was cut."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+def parse_file(value: Any) -> RemoteFile:
+    if not isinstance(value, Mapping) or not _text(value.get("id")):
+        raise ProviderDoubt("the provider's reply about a file has no id")
+    size = value.get("bytes")
+    return RemoteFile(
+        id=value["id"],
+        bytes=size if isinstance(size, int) and not isinstance(size, bool) else None,
+        created_at=_moment(value.get("created_at")),
+    )
+
+
+def parse_batch(value: Any) -> Batch:
+    """A Batch from the provider's JSON, every field optional but id and status."""
+    if not isinstance(value, Mapping) or not _text(value.get("id")):
+        raise ProviderDoubt("the provider's reply about a batch has no id")
+    status = _text(value.get("status")).lower()
+    moments = {name: moment for name in _MOMENTS if (moment := _moment(value.get(name))) is not None}
+    return Batch(
+        id=value["id"],
+        status=_ALIASES.get(status, status) or "unknown",
+        input_file_id=_text(value.get("input_file_id")),
+        output_file_id=_text(value.get("output_file_id")) or None,
+        error_file_id=_text(value.get("error_file_id")) or None,
+        metadata=_metadata(value.get("metadata")),
+        errors=_errors(value.get("errors")),
+        counts=_numbers(value.get("request_counts")),
+        moments=moments,
+        tokens=_numbers(value.get("usage")),
+    )
+
+
+def parse_page(value: Any) -> Page:
+    """A Page; damaged lists (data null, missing or an error object) must never look like an empty one."""
+    if isinstance(value, list):
+        return Page(tuple(parse_batch(entry) for entry in value), has_more=None)
+    data = value.get("data") if isinstance(value, Mapping) else None
+    if not isinstance(data, list):
+        raise ProviderDoubt("the provider's list of batches is damaged: `data` is not an array")
+    more = value.get("has_more")
+    return Page(tuple(parse_batch(entry) for entry in data), has_more=more if isinstance(more, bool) else None)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _moment(value: Any) -> float | None:
+    # some servers write RFC 3339 text: not comparable with ours, so treated as absent
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _metadata(value: Any) -> Mapping[str, str] | None:
+    if not isinstance(value, Mapping):
+        return None
+    return {str(key): member for key, member in value.items() if isinstance(member, str)}
+
+
+def _numbers(value: Any) -> Mapping[str, int]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {
+        str(key): number for key, number in value.items() if isinstance(number, int) and not isinstance(number, bool)
+    }
+
+
+def _errors(value: Any) -> tuple[BatchError, ...]:
+    data = value.get("data") if isinstance(value, Mapping) else value
+    if not isinstance(data, list):
+        return ()
+    return tuple(
+        BatchError(
+            code=_text(entry.get("code")),
+            message=_text(entry.get("message")),
+            line=line if isinstance(line := entry.get("line"), int) and not isinstance(line, bool) else None,
+        )
+        for entry in data
+        if isinstance(entry, Mapping)
+    )

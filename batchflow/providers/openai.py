@@ -1,0 +1,188 @@
+"""The adapter to OpenAI and every service that speaks its Files + Batches protocol. The only importer of the SDK.
+
+Replies are read raw and parsed in base.py: the SDK's objects validate nothing. The SDK repeats failed calls by itself,
+which is welcome for all of them but one: a repeated create is a second paid batch.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+
+from batchflow.errors import EnvironmentError_, ProviderDoubt, ProviderRefused
+from batchflow.providers.base import Batch, Page, RemoteFile, parse_batch, parse_file, parse_page
+
+CALL_TIMEOUT: Final = 60.0  # seconds for create, list and retrieve
+PAGE: Final = 100
+_OTHERS_SETTINGS: Final = ("OPENAI_CUSTOM_HEADERS", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+_DOUBTFUL: Final = frozenset({408, 409})
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+Reply = TypeVar("Reply")
+
+
+class OpenAIProvider:
+    """One address, one key. own_settings: whether the environment's OPENAI_* settings belong to this address."""
+
+    def __init__(self, *, name: str, base_url: str, api_key: str, own_settings: bool, simulated: bool = False) -> None:
+        self.name = name
+        self.host = urlsplit(base_url).hostname or ""
+        self.simulated = simulated
+        # a proxy of the environment has no business with this machine's own servers
+        transport = openai.DefaultHttpx2Client(trust_env=False) if self.host in _LOOPBACK else None
+        with _environment_without(() if own_settings else _OTHERS_SETTINGS):
+            self._client = openai.OpenAI(base_url=base_url, api_key=api_key, http_client=transport)
+        self._brief = self._client.with_options(timeout=CALL_TIMEOUT)
+        self._once = self._client.with_options(timeout=CALL_TIMEOUT, max_retries=0)
+
+    def upload(self, path: Path, name: str) -> RemoteFile:
+        with path.open("rb") as handle:  # an open handle streams; a Path would be read whole
+            file = (name, handle)
+            return parse_file(_reply(lambda: self._client.files.with_raw_response.create(file=file, purpose="batch")))
+
+    def find_file(self, file_id: str) -> RemoteFile | None:
+        raw = _or_none(lambda: _reply(lambda: self._brief.files.with_raw_response.retrieve(file_id)))
+        return None if raw is None else parse_file(raw)
+
+    def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> Batch:
+        return parse_batch(
+            _reply(
+                lambda: self._once.batches.with_raw_response.create(
+                    input_file_id=file_id,
+                    endpoint=endpoint,  # type: ignore[arg-type] # the spec's model holds the list of endpoints
+                    completion_window="24h",
+                    metadata=dict(metadata),
+                )
+            )
+        )
+
+    def find_batch(self, batch_id: str) -> Batch | None:
+        raw = _or_none(lambda: _reply(lambda: self._brief.batches.with_raw_response.retrieve(batch_id)))
+        return None if raw is None else parse_batch(raw)
+
+    def page(self, after: str | None) -> Page:
+        cursor = openai.omit if after is None else after
+        return parse_page(_reply(lambda: self._brief.batches.with_raw_response.list(limit=PAGE, after=cursor)))
+
+    def download(self, file_id: str) -> Iterator[bytes]:
+        with translated(), self._client.files.with_streaming_response.content(file_id) as response:
+            expected = response.headers.get("content-length")
+            encoded = response.headers.get("content-encoding")
+            received = 0
+            for piece in response.iter_bytes():
+                received += len(piece)
+                yield piece
+            if expected is not None and not encoded and received != int(expected):
+                raise ProviderDoubt(f"the download of {file_id} was cut: {received} of {expected} bytes")
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def from_environment(name: str, base_url: str | None, api_key_env: str | None) -> OpenAIProvider:
+    """The provider that a spec names, with its key from the environment.
+
+    Raises EnvironmentError_ if the key is not set, or if a plain http address is not on this machine.
+    """
+    address, variable = address_of(base_url), api_key_env or "OPENAI_API_KEY"
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise EnvironmentError_(
+            f"no key: the environment variable {variable} is not set",
+            hint=f"export {variable}=…, or try the study free of charge with `--provider local`",
+        )
+    return OpenAIProvider(name=name, base_url=address, api_key=key, own_settings=base_url is None)
+
+
+def address_of(base_url: str | None) -> str:
+    """The address that a spec's provider is asked at: the spec's own, the environment's, or OpenAI's."""
+    address = base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or "https://api.openai.com/v1"
+    parts = urlsplit(address)
+    if parts.scheme != "https" and not (parts.scheme == "http" and (parts.hostname or "") in _LOOPBACK):
+        raise EnvironmentError_(
+            f"the provider's address {parts.scheme}://{parts.hostname or ''} is not safe for a key",
+            hint="use https; plain http is for this machine's own servers only",
+        )
+    return address
+
+
+@contextmanager
+def _environment_without(names: tuple[str, ...]) -> Iterator[None]:
+    """The SDK reads these at construction; a foreign host must not get what was meant for OpenAI (law 8)."""
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _reply(call: Callable[[], Any]) -> Any:
+    """The JSON of a raw reply; anything unreadable is doubt."""
+    with translated():
+        return json.loads(call().content)
+
+
+def _or_none(call: Callable[[], Reply]) -> Reply | None:
+    try:
+        return call()
+    except ProviderRefused as refusal:
+        if refusal.status == httpx2.codes.NOT_FOUND:
+            return None
+        raise
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Every error of the SDK and its transport, as one of ours."""
+    try:
+        yield
+    except openai.APIStatusError as error:
+        raise _from_status(error) from error
+    except (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
+        raise ProviderDoubt(f"no readable answer from the provider: {_words(error)}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ProviderDoubt("the provider's answer is not JSON (a gateway or proxy in between?)") from error
+
+
+def _words(error: Exception) -> str:
+    cause = error.__cause__
+    return f"{error}" + (f" ({cause})" if cause is not None and str(cause) else "")
+
+
+def _from_status(error: openai.APIStatusError) -> ProviderRefused | ProviderDoubt:
+    status = error.status_code
+    retry_after = _seconds(error.response.headers.get("retry-after"))
+    body = error.body if isinstance(error.body, Mapping) else {}
+    inner = body.get("error") if isinstance(body.get("error"), Mapping) else body
+    message = str(inner.get("message") or _page_text(error)) if isinstance(inner, Mapping) else _page_text(error)
+    if status >= httpx2.codes.INTERNAL_SERVER_ERROR or status in _DOUBTFUL:
+        return ProviderDoubt(f"the provider answered {status}: {message}", retry_after=retry_after)
+    code = str(inner.get("code") or inner.get("type") or "") if isinstance(inner, Mapping) else ""
+    return ProviderRefused(
+        f"the provider refused ({status}{', ' + code if code else ''}): {message}",
+        status=status,
+        provider_code=code,
+        provider_message=message,
+        retry_after=retry_after,
+    )
+
+
+def _page_text(error: openai.APIStatusError) -> str:
+    try:
+        return error.response.text[:300]
+    except httpx2.StreamError:  # the body of a streamed reply that was not read
+        return str(error)
+
+
+def _seconds(value: str | None) -> float | None:
+    """Seconds of a Retry-After header; its date form is not used by the services we know."""
+    try:
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        return None
