@@ -8,10 +8,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 IDENTITY_VERSION: Final = 1
 FINGERPRINT_DIGITS: Final = 8
+
+# What answers inside the local server; raise the version when the same request would get another answer.
+LOCAL_RESPONDER: Final = "simulate"
+LOCAL_RESPONDER_VERSION: Final = 1
 
 # JSON escapes U+0000-U+001F by itself. DEL, the C1 controls (U+0085 among them), the line separators and lone
 # surrogates are escaped as well: servers were seen to split lines at them, and the API decodes them at no cost.
@@ -23,7 +27,7 @@ class JsonNumber(float):
 
     text: str
 
-    def __new__(cls, text: str) -> "JsonNumber":
+    def __new__(cls, text: str) -> Self:
         number = super().__new__(cls, text)
         number.text = text
         return number

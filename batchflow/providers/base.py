@@ -1,7 +1,7 @@
 """What the engine asks of a batch API, and the provider's objects as we read them: every field checked, none trusted.
 
-An adapter translates; it decides nothing. Statuses stay the provider's own words in lower case, so that an unknown one is
-carried, shown and polled on.
+An adapter translates; it decides nothing. Statuses stay the provider's own words in lower case, so that an unknown one
+is carried, shown and polled on.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,1 +1,1 @@
-
+"""What came back: provider lines to outcomes, and the account that nothing is lost or counted twice."""

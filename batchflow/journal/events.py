@@ -1,0 +1,113 @@
+"""The journal's format, version 1: one JSON line per recorded fact, closed by a checksum over the line before it.
+
+| kind | step | payload | means |
+| --- | --- | --- | --- |
+| journal | | version, run | the first line |
+| writer | | writer, host, pid, boot, batchflow | a process took over the writing |
+| built | build | requests, shards | the request files of this round are on disk |
+| uploaded | upload | file_id, bytes, created_at | a shard's file is at the provider |
+| intent | start | intent, file_id | a batch is about to be created |
+| receipt | start | intent, batch_id, adopted | it was created (adopted: found again after a doubt) |
+| refused | start | intent, status, code, message | it was not created: the provider said no |
+| absent | start | intent | it was not created: the provider does not know it |
+| batch | poll | batch_id, status, ended, both file ids, errors, moments, counts, tokens | a batch changed |
+| released | poll | batch_id, cause | a failed batch did nothing; its shard may be sent again |
+| rejected | poll | code, message, rows | the shard failed for a cause of ours; it stays unsent |
+| collected | collect | batch_id, files, account | every answer of a batch is on disk and counted |
+| loaded | load | database, rows | the tables hold what was collected so far |
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from batchflow import clock
+from batchflow.errors import redact
+
+JOURNAL_VERSION: Final = 1
+
+PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
+    "journal": frozenset({"version", "run"}),
+    "writer": frozenset({"writer", "host", "pid", "boot", "batchflow"}),
+    "built": frozenset({"requests", "shards"}),
+    "uploaded": frozenset({"file_id", "bytes", "created_at"}),
+    "intent": frozenset({"intent", "file_id"}),
+    "receipt": frozenset({"intent", "batch_id", "adopted"}),
+    "refused": frozenset({"intent", "status", "code", "message"}),
+    "absent": frozenset({"intent"}),
+    "batch": frozenset(
+        {"batch_id", "status", "ended", "output_file_id", "error_file_id", "errors", "moments", "counts", "tokens"}
+    ),
+    "released": frozenset({"batch_id", "cause"}),
+    "rejected": frozenset({"code", "message", "rows"}),
+    "collected": frozenset({"batch_id", "files", "account"}),
+    "loaded": frozenset({"database", "rows"}),
+}
+
+_SUM = ',"sum":"'
+_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact. seq counts from 0 without gaps; round and shard are 0 where they do not apply."""
+
+    kind: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    step: str = ""
+    round: int = 0
+    shard: int = 0
+    seq: int = -1
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        wanted = PAYLOADS.get(self.kind)
+        if wanted is None:
+            raise ValueError(f"unknown kind of event: {self.kind}")
+        if wanted != self.payload.keys():
+            raise ValueError(f"{self.kind}: payload has {sorted(self.payload)}, wanted {sorted(wanted)}")
+
+
+def encode(event: Event, seq: int) -> bytes:
+    """The event's line, newline included."""
+    record: dict[str, Any] = {"seq": seq, "time": event.time or clock.stamp(), "kind": event.kind}
+    if event.step:
+        record["step"] = event.step
+    if event.round:
+        record["round"] = event.round
+    if event.shard:
+        record["shard"] = event.shard
+    text = json.dumps(record | {"payload": _clean(event.payload)}, ensure_ascii=True, separators=(",", ":"))[:-1]
+    return f'{text}{_SUM}{_checksum(text)}"}}\n'.encode("ascii")
+
+
+def decode(line: bytes) -> Event:
+    """The event of a line without its newline; raises ValueError for anything that encode would not have written."""
+    text, found, tail = line.decode("ascii").rpartition(_SUM)
+    if not found or tail != f'{_checksum(text)}"}}':
+        raise ValueError("wrong checksum")
+    record = json.loads(text + "}")
+    return Event(
+        kind=record["kind"],
+        payload=record["payload"],
+        step=record.get("step", ""),
+        round=record.get("round", 0),
+        shard=record.get("shard", 0),
+        seq=record["seq"],
+        time=record["time"],
+    )
+
+
+def _clean(value: Any, key: str = "") -> Any:
+    """Words that came from outside pass the redaction before they are written."""
+    if isinstance(value, Mapping):
+        return {name: _clean(member, name) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(member, key) for member in value]
+    return redact(value) if key == "message" and isinstance(value, str) else value
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:_DIGITS]

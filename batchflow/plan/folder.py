@@ -1,0 +1,65 @@
+"""Where things lie in a run's folder. Names only; nothing is opened here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+ResultKind = Literal["output", "error"]
+RESULT_KINDS: Final[tuple[ResultKind, ...]] = ("output", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run, self-contained."""
+
+    path: Path
+
+    @property
+    def run(self) -> str:
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def progress(self) -> Path:
+        return self.path / "progress.json"
+
+    @property
+    def rows(self) -> Path:
+        return self.path / "rows.parquet"
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec"
+
+    @property
+    def server(self) -> Path:
+        """The local provider's store."""
+        return self.path / "server"
+
+    @property
+    def requests(self) -> Path:
+        return self.path / "requests"
+
+    @property
+    def responses(self) -> Path:
+        return self.path / "responses"
+
+    def shard(self, name: str) -> Path:
+        return self.requests / f"{name}.jsonl"
+
+    def map(self, round_: int) -> Path:
+        return self.requests / f"r{round_}.parquet"
+
+    def response(self, shard: str, kind: ResultKind) -> Path:
+        return self.responses / f"{shard}.{kind}.jsonl"

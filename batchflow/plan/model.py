@@ -1,0 +1,79 @@
+"""The plan of a run as it is frozen in manifest.json: provenance, identity and size. What happens to it stands in the journal."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from batchflow.errors import EnvironmentError_
+
+MANIFEST_SCHEMA: Final = "batchflow.manifest/1"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """The table that was read; sha256 is of the file's bytes, rows_sha256 of the rows as read."""
+
+    path: str
+    sha256: str
+    rows_sha256: str
+    rows: int
+    delimiter: str
+    drop_blank: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """A data column: its header, its name in rows.parquet and the data table, and its name in `results`."""
+
+    name: str
+    stored: str
+    results: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """distinct is the number of different prompts among the requests; database is relative to the project's folder."""
+
+    run: str
+    experiment: str
+    created_at: str
+    fingerprint: str
+    scope: str
+    provider: str
+    host: str
+    simulated: bool
+    endpoint: str
+    model: str
+    requests: int
+    distinct: int
+    source: SourceFacts
+    columns: tuple[ColumnFacts, ...]
+    template_sha256: str
+    database: str
+    raw: bool
+    description: str = ""
+    identity_version: int = 1
+    git_commit: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        text = json.dumps({"schema": MANIFEST_SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False)
+        return (text + "\n").encode()
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan in a manifest.json; raises EnvironmentError_ if it is not one of ours or of a newer version."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_bytes())
+        schema = value.pop("schema")
+        if schema != MANIFEST_SCHEMA:
+            raise EnvironmentError_(
+                f"{path} was written by another version of batchflow ({schema})", hint="use the version that wrote it"
+            )
+        source = SourceFacts(**value.pop("source"))
+        columns = tuple(ColumnFacts(**column) for column in value.pop("columns"))
+        return Plan(source=source, columns=columns, **value)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EnvironmentError_(f"{path} cannot be read as a run's manifest: {error}") from error

@@ -1,0 +1,83 @@
+"""The runs of a project: the folder beside its spec that holds them, the lock under which they are planned, and how one
+is found by its hash.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from batchflow import clock, files
+from batchflow.errors import RunBusy
+from batchflow.identity import FINGERPRINT_DIGITS
+from batchflow.plan.folder import RunFolder
+from batchflow.plan.model import Plan, read_plan
+
+RUNS: Final = "runs"
+LOCK_PATIENCE: Final = 30.0  # seconds: planning is short, a second command waits for it
+_RUN: Final = re.compile(r"^(?P<name>.+)-(?P<digits>[0-9a-f]{8})(?:-(?P<again>[1-9][0-9]*))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The folder of a spec, and what was run from it."""
+
+    folder: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / RUNS
+
+    def create(self) -> None:
+        """Make the runs' folder: private, and left out of version control by itself."""
+        files.make_folder(self.runs, private=True)
+        ignore = self.runs / ".gitignore"
+        if not ignore.exists():
+            files.atomic_write(ignore, b"*\n")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the project's lock while planning; raises RunBusy if another command keeps holding it."""
+        self.create()
+        lock, deadline = files.FileLock(self.runs / ".lock"), clock.monotonic() + LOCK_PATIENCE
+        while not lock.acquire():
+            if clock.monotonic() > deadline:
+                raise RunBusy(f"another command is planning in {self.folder}", hint="try again when it has finished")
+            clock.sleep(0.1)
+        with lock:
+            files.sweep(self.runs)
+            yield
+
+    def folders(self) -> Iterator[RunFolder]:
+        """Every run, oldest name first."""
+        if self.runs.is_dir():
+            for path in sorted(self.runs.iterdir()):
+                if not path.name.startswith(".") and (path / "manifest.json").is_file():
+                    yield RunFolder(path)
+
+    def plans(self) -> Iterator[tuple[RunFolder, Plan]]:
+        for folder in self.folders():
+            yield folder, read_plan(folder.manifest)
+
+    def same(self, plan_fingerprint: str) -> list[RunFolder]:
+        """The runs with this fingerprint, the first one first, `--fresh` ones after it in their order."""
+        found = [folder for folder, plan in self.plans() if plan.fingerprint == plan_fingerprint]
+        return sorted(found, key=lambda folder: again_of(folder.run))
+
+    def newest(self, experiment: str) -> tuple[RunFolder, Plan] | None:
+        """The run of an experiment that was planned last."""
+        found = [(folder, plan) for folder, plan in self.plans() if plan.experiment == experiment]
+        return max(found, key=lambda pair: (pair[1].created_at, again_of(pair[0].run)), default=None)
+
+
+def again_of(run: str) -> int:
+    """1 for a first run, 2, 3 … for fresh ones."""
+    match = _RUN.match(run)
+    return int(match["again"] or 1) if match else 1
+
+
+def name_run(experiment: str, plan_fingerprint: str, again: int) -> str:
+    suffix = "" if again == 1 else f"-{again}"
+    return f"{experiment}-{plan_fingerprint[:FINGERPRINT_DIGITS]}{suffix}"

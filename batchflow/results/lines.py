@@ -1,0 +1,128 @@
+"""A provider's result file to answers: one record per line feed, no trust in shape, order or completeness."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from batchflow.results import chat
+from batchflow.results.outcome import Answer, Outcome
+
+_RETRYABLE: Final = frozenset({0, 408, 409, 429})
+_SUCCESS: Final = range(200, 300)
+_SERVER_ERROR: Final = 500
+_NOT_RUN: Final[Mapping[str, Outcome]] = {
+    "batch_expired": Outcome.EXPIRED,
+    "request_expired": Outcome.EXPIRED,
+    "batch_cancelled": Outcome.CANCELLED,
+    "batch_canceled": Outcome.CANCELLED,
+    "request_cancelled": Outcome.CANCELLED,
+}
+# errors that no repetition mends, for servers that give a code but no status
+_PERMANENT: Final = frozenset(
+    {
+        "context_length_exceeded",
+        "invalid_prompt",
+        "invalid_request",
+        "invalid_request_error",
+        "invalid_value",
+        "content_policy_violation",
+        "model_not_found",
+        "unsupported_parameter",
+        "unsupported_value",
+    }
+)
+_TRANSIENT: Final = frozenset({"server_error", "rate_limit_exceeded", "overloaded_error", "timeout"})
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+def records(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Line number (from 1) and bytes of each record, split at the line feed alone: models emit U+2028 and its kin."""
+    with path.open("rb") as handle:  # a binary file iterates over \n, nothing else
+        for number, line in enumerate(handle, start=1):
+            record = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
+            if record:
+                yield number, record
+
+
+def parse(record: bytes) -> Answer | None:
+    """The answer in a record; None for a line that is no result (no JSON object, no custom_id)."""
+    try:
+        # a damaged character must not cost a paid answer
+        value = json.loads(record.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or not isinstance(value.get("custom_id"), str):
+        return None
+    custom_id: str = value["custom_id"]
+    response, error = value.get("response"), value.get("error")
+    if isinstance(response, Mapping):
+        return _from_response(custom_id, response, error)
+    return _from_error(custom_id, None, error, None)
+
+
+def _from_response(custom_id: str, response: Mapping[str, Any], error: Any) -> Answer:
+    body = _decoded(response.get("body"))
+    status = _status(response.get("status_code"))
+    if isinstance(body, Mapping) and body.get("error"):
+        return _from_error(custom_id, status, body["error"], body)
+    if status is None and isinstance(body, Mapping) and not error:
+        status = 200  # servers were seen that leave it out
+    if status is not None and status in _SUCCESS:
+        if isinstance(body, Mapping):
+            return chat.classify(custom_id, status, body)
+        return Answer(custom_id, Outcome.EMPTY, http_status=status, body=_text_of(body))
+    return _from_error(custom_id, status, error, body)
+
+
+def _from_error(custom_id: str, status: int | None, error: Any, body: Any) -> Answer:
+    code, message = _words(error)
+    outcome = _NOT_RUN.get(code.lower(), Outcome.ERROR) if status is None or status == 0 else Outcome.ERROR
+    return Answer(
+        custom_id,
+        outcome,
+        owed=outcome is not Outcome.ERROR or _retryable(status, code),
+        http_status=status,
+        error_code=code or None,
+        error_message=message or None,
+        body=_text_of(body),
+    )
+
+
+def _retryable(status: int | None, code: str) -> bool:
+    """Owed again: not executed, conflicts, rate limits, server errors. Any other 4xx stays as it is."""
+    if status is None:
+        return code.lower() not in _PERMANENT
+    if status in _SUCCESS:
+        return code.lower() in _TRANSIENT
+    return status in _RETRYABLE or status >= _SERVER_ERROR
+
+
+def _decoded(body: Any) -> Any:
+    """Some servers encode the body twice."""
+    if isinstance(body, str):
+        try:
+            return json.loads(body)
+        except ValueError:
+            return body
+    return body
+
+
+def _status(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, str) and value.isdigit() else None
+
+
+def _words(error: Any) -> tuple[str, str]:
+    """Code and message of an error in any of the shapes seen."""
+    if isinstance(error, Mapping):
+        code = error.get("code") or error.get("type") or ""
+        return str(code), str(error.get("message") or "")
+    return "", error if isinstance(error, str) else ""
+
+
+def _text_of(body: Any) -> str | None:
+    return None if body is None else json.dumps(body, separators=(",", ":"))

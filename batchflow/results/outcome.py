@@ -1,0 +1,65 @@
+"""The outcomes of a request: final ones are never asked again, owed ones may be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Outcome(StrEnum):
+    """Final, unless listed in OWED; an `error` is either, its answer says which."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    TRUNCATED = "truncated"
+    FILTERED = "filtered"
+    EMPTY = "empty"
+    ERROR = "error"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    MISSING = "missing"
+    UNSENT = "unsent"
+    IN_FLIGHT = "in_flight"  # not an outcome yet: a batch that holds the request has not ended
+
+
+DESCRIBED: Final[Mapping[Outcome, str]] = {
+    Outcome.ANSWERED: "the model answered",
+    Outcome.REFUSED: "the model declined to answer",
+    Outcome.TRUNCATED: "the answer was cut at the token limit",
+    Outcome.FILTERED: "a content filter stopped the answer",
+    Outcome.EMPTY: "the answer has no text",
+    Outcome.ERROR: "the provider reported an error for the row",
+    Outcome.EXPIRED: "the batch ran out of time before the row",
+    Outcome.CANCELLED: "the batch was cancelled before the row",
+    Outcome.MISSING: "the provider's files do not mention the row",
+    Outcome.UNSENT: "not accepted by the provider yet",
+    Outcome.IN_FLIGHT: "the provider is working on it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response line, normalised. Tokens are None where the provider told none; body is the raw JSON text."""
+
+    custom_id: str
+    outcome: Outcome
+    owed: bool = False
+    http_status: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    content: str | None = None
+    refusal: str | None = None
+    finish_reason: str | None = None
+    model_answered: str | None = None
+    system_fingerprint: str | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    total_tokens: int | None = None
+    body: str | None = None
+
+    @property
+    def out_of_money(self) -> bool:
+        """Whether the row failed because the account ran dry: asking again cannot help until a person acts."""
+        return self.error_code in {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}

@@ -1,0 +1,188 @@
+"""The map of a round: one row per request, from custom_id to row, condition, replicate, draw, request_key, shard, line.
+
+Written once beside the request files, as Parquet; what it needs to be sorted or joined happens in DuckDB, out of memory
+where it must.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import duckdb
+
+from batchflow import files
+from batchflow.identity import IDENTITY_VERSION
+
+MEMORY: Final = "192MB"
+COLUMNS: Final = (
+    "custom_id, row_number, row_id, condition, replicate, draw, request_key, shard, line"  # the order in the file
+)
+
+
+class Built(NamedTuple):
+    """One request as the builder writes it; line counts from 1 within its shard."""
+
+    custom_id: str
+    row_number: int
+    row_id: str
+    condition: int
+    replicate: int
+    body_sha256: str
+    shard: int
+    line: int
+
+
+class Mapped(NamedTuple):
+    """One request as the map holds it."""
+
+    custom_id: str
+    row_number: int
+    row_id: str
+    condition: int
+    replicate: int
+    draw: int
+    request_key: str
+    shard: int
+    line: int
+
+
+class Chosen(NamedTuple):
+    """A request that a later round asks again, and where it stands in that round's files."""
+
+    custom_id: str
+    shard: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The map is on disk; distinct is the number of different prompts among its requests."""
+
+    requests: int
+    distinct: int
+
+
+@contextmanager
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A private in-memory DuckDB that spills to disk instead of growing, and never fetches an extension."""
+    with files.scratch_folder() as scratch:
+        con = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+        try:
+            con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET temp_directory = '{scratch}'")
+            yield con
+        finally:
+            con.close()
+
+
+class MapWriter:
+    """Collects the requests of round 1 in row order; `finish` gives each its draw and key and writes the map."""
+
+    def __init__(self) -> None:
+        self._context = connection()
+        self._con = self._context.__enter__()
+        self._con.execute(
+            "CREATE TABLE built (custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, "
+            "replicate INTEGER, body_sha256 VARCHAR, shard INTEGER, line INTEGER)"
+        )
+
+    def add(self, requests: Sequence[Built]) -> None:
+        with self._con.appender("built") as appender:
+            appender.append_rows(requests)
+
+    def finish(self, target: Path, scope: str, endpoint: str) -> Finished:
+        # the same definition as identity.request_key, for a whole table; a property test holds them together
+        key = "sha256(concat_ws(chr(10), $version, $scope, $endpoint, body_sha256, draw))"
+        numbered = (
+            "SELECT *, row_number() OVER (PARTITION BY body_sha256 ORDER BY row_number, condition, replicate) AS draw "
+            "FROM built"
+        )
+        _publish(
+            self._con,
+            f"SELECT custom_id, row_number, row_id, condition, replicate, draw, {key} AS request_key, shard, line "
+            f"FROM ({numbered}) ORDER BY shard, line",
+            target,
+            {"version": str(IDENTITY_VERSION), "scope": scope, "endpoint": endpoint},
+        )
+        found = self._con.execute("SELECT count(*), count(DISTINCT body_sha256) FROM built").fetchall()[0]
+        return Finished(*found)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._context.__exit__(kind, error, trace)
+
+
+def write_later(previous: Path, chosen: Iterable[Sequence[Chosen]], target: Path) -> None:
+    """The map of a later round: the chosen requests of the previous one, at their new places."""
+    with connection() as con:
+        con.execute("CREATE TABLE chosen (custom_id VARCHAR, shard INTEGER, line INTEGER)")
+        for part in chosen:
+            with con.appender("chosen") as appender:
+                appender.append_rows(part)
+        _publish(
+            con,
+            f"SELECT m.* REPLACE (c.shard AS shard, c.line AS line) FROM read_parquet('{_quoted(previous)}') m "
+            "JOIN chosen c USING (custom_id) ORDER BY c.shard, c.line",
+            target,
+            {},
+        )
+
+
+def shard_ids(path: Path, shard: int) -> list[str]:
+    """The custom_ids of a shard, in the order of its lines."""
+    with connection() as con:
+        rows = con.execute(
+            f"SELECT custom_id FROM read_parquet('{_quoted(path)}') WHERE shard = ? ORDER BY line", [shard]
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def lookup(path: Path, *, custom_id: str | None = None, shard: int = 0, lines: Sequence[int] = ()) -> list[Mapped]:
+    """Requests by custom_id, or by their lines in a shard."""
+    where, values = (
+        ("custom_id = ?", [custom_id])
+        if custom_id is not None
+        else ("shard = ? AND list_contains(?, line)", [shard, list(lines)])
+    )
+    with connection() as con:
+        rows = con.execute(
+            f"SELECT {COLUMNS} FROM read_parquet('{_quoted(path)}') WHERE {where} ORDER BY shard, line", values
+        ).fetchall()
+    return [Mapped(*row) for row in rows]
+
+
+def count_shared(
+    path: Path, other: Path, *, shards: Sequence[int] | None = None, ids: Iterable[Sequence[str]] = ()
+) -> int:
+    """How many requests of a map have the same request_key as requests of another one: in the given shards of that,
+    or with the given custom_ids.
+    """
+    with connection() as con:
+        con.execute("CREATE TABLE wanted (custom_id VARCHAR)")
+        for part in ids:
+            with con.appender("wanted") as appender:
+                appender.append_rows([(custom_id,) for custom_id in part])
+        limit = "custom_id IN (SELECT custom_id FROM wanted)" if shards is None else "list_contains($shards, shard)"
+        rows = con.execute(
+            f"SELECT count(*) FROM read_parquet('{_quoted(path)}') WHERE request_key IN "
+            f"(SELECT request_key FROM read_parquet('{_quoted(other)}') WHERE {limit})",
+            {} if shards is None else {"shards": list(shards)},
+        ).fetchall()
+    return int(rows[0][0])
+
+
+def _publish(con: duckdb.DuckDBPyConnection, select: str, target: Path, values: dict[str, Any]) -> None:
+    temporary = files.temporary_for(target)
+    with files.explained(target):
+        con.execute(f"COPY ({select}) TO '{_quoted(temporary)}' (FORMAT parquet, COMPRESSION zstd)", values)
+        files.publish(temporary, target)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
