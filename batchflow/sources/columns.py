@@ -1,0 +1,37 @@
+"""Names of columns that cannot collide: with ours, or with one another where case does not count (DuckDB)."""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+ROWS_RESERVED: Final = frozenset({"row_number", "row_id"})
+RESULTS_RESERVED: Final = frozenset({
+    "experiment", "run_id", "row_number", "row_id", "custom_id", "condition", "replicate", "simulated", "model",
+    "outcome", "content", "refusal", "finish_reason", "model_answered", "prompt_tokens", "cached_tokens",
+    "completion_tokens", "reasoning_tokens", "total_tokens", "cost_usd",
+})  # fmt: skip
+
+
+def resolve(names: Sequence[str], reserved: Collection[str], prefix: str = "data_") -> list[str]:
+    """The names under which columns are kept, in the same order.
+
+    A name keeps itself unless it is reserved or equals an earlier one (case does not count); else it becomes
+    `<prefix><name>`, with `_2`, `_3`, … if that is taken too. Applied to its own result it changes nothing.
+    """
+    taken = {name.lower() for name in reserved}
+    keeps: list[bool] = []
+    for name in names:
+        keeps.append(name.lower() not in taken)
+        taken.add(name.lower())
+    resolved = []
+    for name, kept in zip(names, keeps, strict=True):
+        resolved.append(name if kept else _free(f"{prefix}{name}", taken))
+        taken.add(resolved[-1].lower())
+    return resolved
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    candidate, number = wanted, 1
+    while candidate.lower() in taken:
+        number += 1
+        candidate = f"{wanted}_{number}"
+    return candidate

@@ -1,0 +1,56 @@
+"""DuckDB as this room uses it: one thread, bounded memory, no network, names and paths taken to the letter."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+FETCH_ROWS = 512
+
+
+@contextmanager
+def connection(scratch: Path | None = None) -> "Iterator[DuckDBPyConnection]":
+    """A database in memory that keeps the order of rows. `scratch` takes what does not fit into memory."""
+    import duckdb  # noqa: PLC0415 - heavy; only what reads rows pays for it
+
+    settings: dict[str, Any] = {
+        "memory_limit": "256MB",
+        "threads": 1,  # with one, rows are written in the order in which they are read
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "temp_directory": "" if scratch is None else str(scratch),
+    }
+    database = duckdb.connect(config=settings)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def stream(database: "DuckDBPyConnection", query: str) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a query in small lists, fetched as they are needed; run it to its end before the next query."""
+    result = database.execute(query)
+    while rows := result.fetchmany(FETCH_ROWS):
+        yield rows
+
+
+def identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def pattern(path: Path) -> str:
+    """The path as DuckDB must be given it: it takes `*`, `?` and `[` for wildcards."""
+    return re.sub(r"([\[*?])", r"[\1]", str(path))
+
+
+def parquet(path: Path) -> str:
+    """A parquet file in a FROM clause. Folders called `a=b` are no columns."""
+    return f"read_parquet({literal(pattern(path))}, hive_partitioning=false)"

@@ -1,0 +1,70 @@
+"""Rows as the rest of the house gets them: chunks of columns out of rows.parquet, in order, in flat memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from batchflow.sources.database import connection, identifier, parquet, stream
+
+CHUNK_CHARACTERS: Final = 16_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows: the number of the first, their ids, and their cells by stored name; missing cells are ""."""
+
+    first_row: int
+    row_ids: list[str]
+    columns: dict[str, list[str]]
+
+    @property
+    def count(self) -> int:
+        return len(self.row_ids)
+
+
+class Rows:
+    """A rows.parquet file. `columns` are the stored names in file order, row_number and row_id left out."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with connection() as database:
+            described = database.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
+            counted = database.execute(f"SELECT count(*) FROM {parquet(path)}").fetchall()
+        self.columns: tuple[str, ...] = tuple(row[0] for row in described[2:])
+        self.count: int = counted[0][0]
+
+    def chunks(
+        self, columns: Sequence[str], *, first: int = 1, last: int | None = None, size: int = 10_000
+    ) -> Iterator[Chunk]:
+        """The rows from number `first` to number `last` (both included; to the end without it), in order.
+
+        A chunk has at most `size` rows, and fewer where cells are long (about 16 million characters a chunk).
+        Ranges are cheap: only the parts of the file that hold them are read.
+        """
+        last = self.count if last is None else min(last, self.count)
+        wanted = list(dict.fromkeys(columns))
+        names = "".join(f", coalesce({identifier(name)}, '')" for name in wanted)
+        query = (
+            f"SELECT row_number, coalesce(row_id, ''){names} FROM {parquet(self._path)}"
+            f" WHERE row_number BETWEEN {int(first)} AND {int(last)}"
+        )
+        with connection() as database:
+            buffer: list[tuple[Any, ...]] = []
+            characters = 0
+            for rows in stream(database, query):
+                buffer += rows
+                characters += sum(sum(map(len, row[1:])) for row in rows)
+                while len(buffer) >= size or characters > CHUNK_CHARACTERS:
+                    yield _chunk(buffer[:size], wanted)
+                    buffer = buffer[size:]
+                    characters = 0
+            if buffer:
+                yield _chunk(buffer, wanted)
+
+
+def _chunk(rows: list[tuple[Any, ...]], names: list[str]) -> Chunk:
+    numbers, row_ids, *cells = zip(*rows, strict=True)
+    if numbers != tuple(range(numbers[0], numbers[0] + len(numbers))):
+        raise AssertionError("rows.parquet is not in the order of its row numbers")
+    return Chunk(numbers[0], list(row_ids), {name: list(column) for name, column in zip(names, cells, strict=True)})
