@@ -1,0 +1,21 @@
+"""What all models of a spec share: strictness, and the way a validator refuses a value."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+KEY: Final = "{key}"  # stands in a cause for the key's dotted path, which a validator does not know
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused, nothing is converted, nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def refuse(cause: str, remedy: str) -> PydanticCustomError:
+    """The error that a validator raises: its cause and remedy reach the user as they are; `{key}` becomes the key."""
+    return PydanticCustomError("batchflow", "{cause}", {"cause": cause, "remedy": remedy})

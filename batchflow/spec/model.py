@@ -1,0 +1,284 @@
+"""The Experiment: what a spec may say, as strict frozen models. Descriptions and examples go into the JSON Schema.
+
+Defaults of keys that shape requests never change within a spec version: fingerprints leave them out.
+"""
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from batchflow.spec import later
+from batchflow.spec.base import KEY, Strict, Text, refuse
+from batchflow.spec.provider import LOCAL, ProviderSpec
+from batchflow.spec.units import Duration, Size
+
+SPEC_VERSION: Final = 1
+CHAT: Final = "/v1/chat/completions"
+
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class DataSpec(Strict):
+    """Where the rows come from."""
+
+    source: Text = Field(
+        description="The table, one request per row: a .csv (comma) or .tsv (tab) file in UTF-8 with a header line. "
+        "A relative path starts at the folder of this file.",
+        examples=["personas.csv"],
+    )
+    id: Text | None = Field(
+        default=None,
+        description="The column whose values name the rows for ever, each value once. Without it the row number is the "
+        "id: then do not insert or re-order rows later.",
+        examples=["ID"],
+    )
+    missing: Literal["error", "empty"] = Field(
+        default="error",
+        description="What to do with an empty cell of a column that the prompt uses: stop and name the rows (error), "
+        "or ask with an empty text (empty).",
+        examples=["empty"],
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _readable_source(cls, source: str) -> str:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
+            raise refuse(f"{KEY}: an address as source {later.NOT_YET}", "download the table and name the file")
+        if "*" in source or "?" in source:
+            raise refuse(f"{KEY}: a pattern for several files {later.NOT_YET}", "join the files into one CSV file")
+        suffix = PurePosixPath(source).suffix.lower()
+        if suffix in later.SOURCES:
+            raise refuse(f"{KEY}: a {suffix} file {later.NOT_YET} as source", later.SOURCES[suffix])
+        if suffix not in {".csv", ".tsv"}:
+            raise refuse(
+                f"{KEY}: the name of the table must end in .csv (columns separated by commas) or .tsv (by tabs)",
+                "rename the file accordingly, or save it as CSV (UTF-8)",
+            )
+        return source
+
+
+class PromptSpec(Strict):
+    """The short form of a template: what the system says, what the user says."""
+
+    system: Text | None = Field(
+        default=None,
+        description="The system message: who the model is to be. {{ Column }} is filled in per row.",
+        examples=["You are: {{ Description }}"],
+    )
+    user: Text = Field(
+        description="The question. {{ Column }} is filled in per row.",
+        examples=["What is your favourite book, and why?"],
+    )
+
+
+def _spelled_out(provider: Any) -> Any:
+    return {"name": provider} if isinstance(provider, str) else provider
+
+
+class LimitsSpec(Strict):
+    """How requests are cut into files, and how many batches may be open."""
+
+    requests_per_batch: int = Field(
+        default=50_000, ge=1, le=50_000, description="At most so many requests travel in one file.", examples=[10_000]
+    )
+    bytes_per_batch: Size = Field(
+        default=200_000_000,
+        description="At most so large is one file: 1kB to 200MB. Units: kB, MB, GB (thousands), KiB, MiB (1024s); a "
+        "plain number is bytes.",
+        examples=["100MB"],
+        json_schema_extra={"default": "200MB"},
+    )
+    batches_in_flight: int = Field(
+        default=10,
+        ge=1,
+        le=100_000,
+        description="At most so many batches are open at the provider at once.",
+        examples=[2],
+    )
+
+
+class PollingSpec(Strict):
+    """Waiting for the provider."""
+
+    interval: Duration = Field(
+        default=60.0,
+        description="The longest time between two looks at the provider: 500ms, 0.1s, 60s, 5m, 1h; at most a day. "
+        "Shorten it for the local provider.",
+        examples=["60s", "0.2s"],
+        json_schema_extra={"default": "60s"},
+    )
+
+
+class RetrySpec(Strict):
+    """What happens with requests that got no final answer: expired, cancelled, missing, or an error that may pass."""
+
+    max_rounds: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description="How many passes over the requests still owed, the first included.",
+        examples=[1],
+    )
+
+
+class OutputSpec(Strict):
+    """The results."""
+
+    database: Text = Field(
+        default="results.duckdb",
+        description="The DuckDB file that holds the tables; several experiments may share one. A relative path starts "
+        "at the folder of this file.",
+        examples=["results.duckdb"],
+    )
+    raw: bool = Field(
+        default=False, description="Keep every response body as JSON in the table `responses`.", examples=[True]
+    )
+
+    @field_validator("database")
+    @classmethod
+    def _database_file(cls, database: str) -> str:
+        suffix = PurePosixPath(database).suffix.lower()
+        if suffix in {".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".xlsx", ".sqlite", ".sqlite3"}:
+            raise refuse(
+                f"{KEY} is a DuckDB database; it cannot be a {suffix} file",
+                "write e.g. results.duckdb; for other formats: batchflow results SPEC --format csv --output FILE",
+            )
+        if database.endswith("/"):
+            raise refuse(f"{KEY} names a folder", f"name a file in it: {database}results.duckdb")
+        return database
+
+
+class Experiment(Strict):
+    """A study: who is asked what about which rows."""
+
+    version: Literal[1] = Field(description="The version of this file's format.", examples=[1])
+    name: str = Field(
+        description="The name of the study; folders of runs begin with it. Letters, digits, `-`, `_`, `.`; at most 64.",
+        examples=["image-appeal"],
+        json_schema_extra={"pattern": NAME_PATTERN},
+    )
+    description: str = Field(
+        default="",
+        description="For people: what the study is about.",
+        examples=["Which of three package images do simulated consumers prefer?"],
+    )
+    data: DataSpec = Field(
+        description="The table: every row becomes one request.", examples=[{"source": "personas.csv", "id": "ID"}]
+    )
+    template: str | dict[str, Any] | None = Field(
+        default=None,
+        description="The body of a request, with {{ Column }} filled in per row: the name of a JSON file, or the body "
+        "itself. Either this or prompt.",
+        examples=["prompt.json"],
+    )
+    prompt: PromptSpec | None = Field(
+        default=None,
+        validate_default=True,
+        description="The short form of a template. Either this or template.",
+        examples=[{"system": "You are: {{ Description }}", "user": "What is your favourite book?"}],
+    )
+    parameters: dict[str, Any] = Field(
+        default={},
+        description="Top-level keys of every request's body, e.g. the model; they replace those of the template.",
+        examples=[{"model": "gpt-4o", "temperature": 1}],
+    )
+    endpoint: Literal["/v1/chat/completions"] = Field(
+        default=CHAT, description="The API that answers the requests.", examples=[CHAT]
+    )
+    provider: Annotated[ProviderSpec, BeforeValidator(_spelled_out)] = Field(
+        default=ProviderSpec(name=LOCAL),
+        description="Who is asked: a name, or a mapping with more. Without it the study runs on the local provider: "
+        "free, offline, with SIMULATED answers.",
+        examples=[
+            "local",
+            "openai",
+            {"name": "my-service", "base_url": "https://llm.example.org/v1", "api_key_env": "MY_SERVICE_API_KEY"},
+        ],
+    )
+    limits: LimitsSpec = Field(
+        default=LimitsSpec(), description="Sizes of the files that are sent.", examples=[{"requests_per_batch": 10_000}]
+    )
+    polling: PollingSpec = Field(
+        default=PollingSpec(), description="How often the provider is asked for news.", examples=[{"interval": "60s"}]
+    )
+    retry: RetrySpec = Field(
+        default=RetrySpec(),
+        description="What happens with requests that got no final answer.",
+        examples=[{"max_rounds": 3}],
+    )
+    output: OutputSpec = Field(
+        default=OutputSpec(), description="Where the tables go.", examples=[{"database": "results.duckdb"}]
+    )
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _known_version(cls, version: Any) -> Any:
+        if type(version) is int and version > SPEC_VERSION:
+            raise refuse(
+                f"{KEY} is {version}; this batchflow knows version {SPEC_VERSION}",
+                "update batchflow, or write version: 1",
+            )
+        if type(version) is not int or version != SPEC_VERSION:
+            raise refuse(f"{KEY} must be the number {SPEC_VERSION}", "write version: 1, without quotes")
+        return version
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, name: str) -> str:
+        if not re.match(NAME_PATTERN, name) or "\n" in name:
+            letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+            meant = re.sub(r"[^A-Za-z0-9._-]+", "-", letters).strip("-_.")[:64].rstrip("-_.")
+            raise refuse(
+                f"{KEY} becomes the name of a folder: letters, digits, `-`, `_` and `.` only, starting with a "
+                "letter or digit, at most 64",
+                f"write {meant}" if meant else "write e.g. image-appeal",
+            )
+        return name
+
+    @field_validator("template", mode="before")
+    @classmethod
+    def _template_kind(cls, template: Any) -> Any:
+        if template is None or (isinstance(template, dict) and template):
+            return template
+        if not isinstance(template, str):
+            raise refuse(
+                f"{KEY} must be the name of a JSON file, or the body of a request", "write e.g. template: prompt.json"
+            )
+        suffix = PurePosixPath(template).suffix.lower()
+        if suffix in later.TEMPLATE_SUFFIXES:
+            raise refuse(
+                f"{KEY}: a YAML file {later.NOT_YET} as template",
+                "write its content directly below `template:`, indented, or save it as JSON",
+            )
+        if suffix != ".json":
+            raise refuse(
+                f"{KEY} must be the name of a JSON file (ending in .json)",
+                "for a plain text use `prompt:` with `user:` (and `system:`) instead",
+            )
+        return template
+
+    @field_validator("prompt")
+    @classmethod
+    def _one_of_both(cls, prompt: PromptSpec | None, info: ValidationInfo) -> PromptSpec | None:
+        if "template" not in info.data:
+            return prompt  # it has a fault of its own
+        if prompt is not None and info.data["template"] is not None:
+            raise refuse("both `template` and `prompt` are given", "keep one of the two and remove the other")
+        if prompt is None and info.data["template"] is None:
+            raise refuse(
+                "neither `template` nor `prompt` is given: nothing says what is asked",
+                'add e.g. prompt: {user: "What is your favourite book?"}',
+            )
+        return prompt
+
+    def shaping(self) -> dict[str, Any]:
+        """The request-shaping keys for the fingerprint, dotted, values equal to the defaults left out.
+
+        Template, prompt and parameters are not here: they enter it through the compiled template.
+        """
+        keys = {"data.id": self.data.id, "data.missing": self.data.missing, "endpoint": self.endpoint}
+        defaults = {"data.id": None, "data.missing": "error", "endpoint": CHAT}
+        return {key: value for key, value in keys.items() if value != defaults[key]}

@@ -1,0 +1,57 @@
+"""The text of a spec and the places in it: line, column and excerpt of a fault. Nothing secret leaves by an excerpt."""
+
+import bisect
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from batchflow.errors import Fault, redact
+
+_LINE_END: Final = re.compile(r"\r\n|\n|\r")
+_NAMED_SECRET: Final = re.compile(
+    r"""((?:^|[\s{,"'])[\w-]*(?:api_?key|secret|password|token|authorization)["']?\s*:\s*)(?=\S)(?!\{).+$""",
+    re.IGNORECASE,
+)
+_PASSWORD_IN_ADDRESS: Final = re.compile(r"://[^/\s]*@")
+_HIDDEN: Final = "[redacted]"
+
+
+def without_secrets(text: str) -> str:
+    """One line of a spec as it may be shown: no keys, no passwords."""
+    text = _NAMED_SECRET.sub(lambda match: match[1] + _HIDDEN, text)
+    return redact(_PASSWORD_IN_ADDRESS.sub(f"://{_HIDDEN}@", text))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceText:
+    """A text file as its user knows it: `file` is the path as it was typed; offsets count characters from 0."""
+
+    file: str
+    text: str
+    _starts: list[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_starts", [0, *(match.end() for match in _LINE_END.finditer(self.text))])
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column, from 1; an offset behind the content gives the end of the content."""
+        offset = max(0, min(offset, len(self.text.rstrip())))
+        line = bisect.bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
+
+    def offset(self, line: int) -> int:
+        """Where a line begins."""
+        return self._starts[line - 1]
+
+    def line(self, number: int) -> str:
+        start = self._starts[number - 1]
+        end = self._starts[number] if number < len(self._starts) else len(self.text)
+        return self.text[start:end].rstrip("\r\n")
+
+    def fault(self, offset: int, cause: str, remedy: str) -> Fault:
+        line, column = self.position(offset)
+        shown = self.line(line)
+        excerpt = without_secrets(shown)
+        if excerpt[: column - 1] != shown[: column - 1]:
+            column = min(column, len(excerpt) + 1)
+        return Fault(self.file, cause, remedy, line, column, excerpt)
