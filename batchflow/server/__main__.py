@@ -1,0 +1,41 @@
+"""`python -m batchflow.server`: what the runner starts; the same options as `batchflow serve`, without its imports."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from batchflow.errors import BatchflowError
+from batchflow.server.process import DEFAULT_DELAY, DEFAULT_HOST, DEFAULT_ROWS_PER_SECOND, ServeOptions, serve
+
+
+def _options(arguments: list[str] | None) -> ServeOptions:
+    parser = argparse.ArgumentParser(
+        prog="python -m batchflow.server", description="A local Batch API with SIMULATED answers."
+    )
+    parser.add_argument("--store", type=Path, help="folder that keeps files and batches (default: a temporary one)")
+    parser.add_argument("--host", default=DEFAULT_HOST, help="loopback address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="0 = a free one")
+    parser.add_argument("--info", type=Path, help="file to write port, pid, token and base URL to, once it answers")
+    parser.add_argument("--idle", type=float, help="seconds without a request after which it ends")
+    parser.add_argument("--faults", type=Path, help="YAML or JSON file of faults to commit")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other answers")
+    parser.add_argument("--delay", type=float, default=DEFAULT_DELAY, help="seconds that a batch takes at least")
+    parser.add_argument(
+        "--rows-per-second", type=float, default=DEFAULT_ROWS_PER_SECOND, help="the most rows executed per second"
+    )
+    parser.add_argument("--audit", type=Path, help="file to write the audit to at the end")
+    return ServeOptions(**vars(parser.parse_args(arguments)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve; returns the exit status."""
+    try:
+        serve(_options(arguments))
+    except BatchflowError as error:
+        sys.stderr.write(error.text() + "\n")
+        return int(error.exit_status)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Connections that can be cut, as a dying gateway would: uvicorn's own protocol, whose transports stay reachable."""
+
+import asyncio
+from typing import ClassVar
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class Connection(H11Protocol):
+    """One client's connection; `transports` finds it again by the client's address."""
+
+    transports: ClassVar[dict[tuple[str, int], asyncio.Transport]] = {}
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.client is not None:
+            self.transports[self.client] = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.client is not None:
+            self.transports.pop(self.client, None)
+        super().connection_lost(exc)
+
+
+class Cut(Response):
+    """No proper reply: these raw bytes (none: nothing at all), and the connection is gone."""
+
+    def __init__(self, raw: bytes = b"") -> None:
+        super().__init__()
+        self._raw = raw
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing is sent
+        host, port = scope["client"]
+        transport = Connection.transports[host, port]
+        transport.write(self._raw)
+        transport.close()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def cut_download(content: bytes, promised: int | None) -> Cut:
+    """The beginning of a file, cut; with the length that was promised, or without a word about it."""
+    length = b"" if promised is None else b"content-length: %d\r\n" % promised
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n" + length + b"connection: close\r\n\r\n"
+    return Cut(head + content)

@@ -1,0 +1,143 @@
+"""What callers may say: the checks of query parameters, upload fields and the body of a new batch."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from batchflow.server.lines import is_json
+from batchflow.server.wire import ApiError, missing, wrong_type, wrong_value
+
+ENDPOINTS: Final = ("/v1/chat/completions",)
+WINDOWS: Final = ("24h",)
+PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+DAY: Final = 86_400
+MAX_BATCH_FILE: Final = 200 * 1024 * 1024
+
+_KNOWN: Final = frozenset({"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"})
+_SHORTEST: Final = 3_600
+_LONGEST: Final = 30 * DAY
+_PAIRS: Final = 16
+_KEY: Final = 64
+_VALUE: Final = 512
+
+
+def limit_of(query: Mapping[str, str], *, most: int, default: int) -> int:
+    """The page size that was asked for."""
+    written = query.get("limit", str(default))
+    try:
+        limit = int(written)
+    except ValueError as error:
+        raise wrong_type("limit", "an integer") from error
+    if limit < 1:
+        message = f"Invalid 'limit': integer below minimum value. Expected a value >= 1, but got {limit} instead."
+        raise ApiError(400, message, "integer_below_min_value", "limit")
+    if limit > most:
+        message = f"Invalid 'limit': integer above maximum value. Expected a value <= {most}, but got {limit} instead."
+        raise ApiError(400, message, "integer_above_max_value", "limit")
+    return limit
+
+
+def expiry_of(anchor: Any, seconds: Any, name: str) -> int:
+    """Seconds to keep a file, from its creation on."""
+    if anchor != "created_at":
+        raise wrong_value(f"{name}.anchor", anchor, ("created_at",))
+    if type(seconds) is not int or not _SHORTEST <= seconds <= _LONGEST:
+        raise ApiError(
+            400,
+            f"Invalid '{name}.seconds': expected an integer from {_SHORTEST} to {_LONGEST}.",
+            "invalid_value",
+            f"{name}.seconds",
+        )
+    return seconds
+
+
+def upload_expiry(fields: Mapping[str, str]) -> int | None:
+    """Seconds that an upload asks to be kept; None where it does not say."""
+    anchor, seconds = fields.get("expires_after[anchor]"), fields.get("expires_after[seconds]")
+    if anchor is None and seconds is None:
+        return None
+    return expiry_of(anchor, int(seconds) if seconds and seconds.isdecimal() else seconds, "expires_after")
+
+
+def check_upload(fields: Mapping[str, str], filename: str, size: int, first_line: bytes) -> None:
+    """What the real API looks at while a file is uploaded: little more than its name and its first line."""
+    purpose = fields.get("purpose")
+    if purpose is None:
+        raise missing("purpose")
+    if purpose not in PURPOSES:
+        raise wrong_value("purpose", purpose, PURPOSES)
+    if purpose != "batch":
+        return
+    if not filename.endswith(".jsonl"):
+        raise ApiError(400, "Invalid file format for Batch API. Must be .jsonl")
+    if size == 0:
+        raise ApiError(400, "Invalid file format for Batch API. The .jsonl file is empty.")
+    if size > MAX_BATCH_FILE:
+        raise ApiError(
+            413, f"The file is too large for the Batch API: {size:,} bytes, at most {MAX_BATCH_FILE:,} are allowed."
+        )
+    if not is_json(first_line):
+        raise ApiError(400, "Invalid file format for Batch API. The first line of the .jsonl file is not valid JSON.")
+
+
+def batch_values(content: bytes) -> dict[str, Any]:
+    """The body of a new batch, checked, as columns of the store."""
+    body = _object(content)
+    for name in ("input_file_id", "endpoint", "completion_window"):
+        if body.get(name) is None:
+            raise missing(name)
+        if not isinstance(body[name], str):
+            raise wrong_type(name, "a string")
+    for name, supported in (("endpoint", ENDPOINTS), ("completion_window", WINDOWS)):
+        if body[name] not in supported:
+            raise wrong_value(name, body[name], supported)
+    metadata = _metadata(body.get("metadata"))
+    return {
+        "endpoint": body["endpoint"],
+        "input_file_id": body["input_file_id"],
+        "completion_window": body["completion_window"],
+        "metadata": None if metadata is None else json.dumps(metadata),
+        "output_seconds": _output_expiry(body.get("output_expires_after")),
+    }
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "We could not parse the JSON body of your request.") from error
+    if not isinstance(body, dict):
+        raise wrong_type("body", "an object")
+    for name in body:
+        if name not in _KNOWN:
+            raise ApiError(400, f"Unknown parameter: '{name}'.", "unknown_parameter", name)
+    return body
+
+
+def _output_expiry(kept: Any) -> int | None:
+    if kept is None:
+        return None
+    if not isinstance(kept, dict):
+        raise wrong_type("output_expires_after", "an object")
+    return expiry_of(kept.get("anchor"), kept.get("seconds"), "output_expires_after")
+
+
+def _metadata(value: Any) -> dict[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise wrong_type("metadata", "an object")
+    if len(value) > _PAIRS:
+        raise ApiError(
+            400,
+            f"Invalid 'metadata': at most {_PAIRS} pairs are allowed, got {len(value)}.",
+            "object_above_max_properties",
+            "metadata",
+        )
+    for key, text in value.items():
+        if not isinstance(text, str):
+            raise wrong_type(f"metadata.{key}", "a string")
+        if len(key) > _KEY or len(text) > _VALUE:
+            message = f"Invalid 'metadata': keys have at most {_KEY} characters, values at most {_VALUE}."
+            raise ApiError(400, message, "string_above_max_length", f"metadata.{key[:_KEY]}")
+    return value

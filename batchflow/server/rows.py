@@ -1,0 +1,136 @@
+"""Executing one line of a batch: ask the responder, commit the row faults, write the result line."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from batchflow.server.faults import Faults, Rule
+from batchflow.server.ledger import Executed, Fate
+from batchflow.server.lines import parse_line
+from batchflow.server.responder import Ask, Reply, Simulator
+from batchflow.server.store import StoredBatch
+
+SEPARATORS: Final = " \u2028 \u0085 "  # characters at which careless readers break lines
+
+_EXPIRED: Final = ("batch_expired", "This request could not be executed before the completion window expired.")
+_CANCELLED: Final = ("batch_cancelled", "This request was not executed because the batch was cancelled.")
+_OK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line to execute; ordinal and draw count from 1 within its batch."""
+
+    ordinal: int
+    raw: bytes
+    draw: int
+
+
+class RowExecutor:
+    """Executes the rows of one batch."""
+
+    def __init__(self, batch: StoredBatch, simulator: Simulator, faults: Faults, created: int) -> None:
+        self._batch = batch
+        self._simulator = simulator
+        self._faults = faults
+        self._rules = faults.for_rows(batch.number)
+        self._created = created
+
+    def execute(self, row: Row) -> Executed:
+        struck = self._struck(row.ordinal)
+        line = parse_line(row.raw)
+        custom_id = str(line.members["custom_id"])
+        error = _first(struck, "row_error")
+        if error is not None:
+            written = _error_line(custom_id, self._identity(row), error)
+            to_error, fate, reply = error["file"] == "error", Fate.FAULTED, Reply(0, {})
+        else:
+            outcome = _first(struck, "row_outcome")
+            endings = _first(struck, "line_endings")
+            suffix = SEPARATORS if endings is not None and endings["separators"] else ""
+            ask = Ask(line.members["body"], line.body_bytes, row.draw, outcome["outcome"] if outcome else "", suffix)
+            reply = self._simulator.reply(ask, self._created)
+            to_error = reply.status != _OK
+            fate = Fate.FAULTED if to_error else Fate.EXECUTED
+            written = _answer_line(
+                custom_id, self._identity(row), reply, double=_first(struck, "double_encoded") is not None
+            )
+        return Executed(
+            row.ordinal, fate, to_error, _spoilt(written, struck), reply.prompt_tokens, reply.completion_tokens
+        )
+
+    def _struck(self, ordinal: int) -> list[Rule]:
+        if not self._rules:
+            return self._rules
+        return [rule for rule in self._rules if self._faults.row_strikes(rule, self._batch.number, ordinal)]
+
+    def _identity(self, row: Row) -> str:
+        return sha256(f"{self._batch.id}/{row.ordinal}".encode()).hexdigest()
+
+
+def unexecuted_line(batch: StoredBatch, custom_id: str, *, cancelled: bool) -> bytes:
+    """The error line of a row that was never reached."""
+    code, message = _CANCELLED if cancelled else _EXPIRED
+    identity = sha256(f"{batch.id}/{custom_id}".encode()).hexdigest()
+    return _encoded(_line(custom_id, identity, None, {"code": code, "message": message}))
+
+
+def _first(rules: Sequence[Rule], kind: str) -> Rule | None:
+    return next((rule for rule in rules if rule.kind == kind), None)
+
+
+def _line(custom_id: str, identity: str, response: Any, error: Any) -> dict[str, Any]:
+    return {"id": f"batch_req_{identity[:32]}", "custom_id": custom_id, "response": response, "error": error}
+
+
+def _response(status: int, identity: str, body: Any) -> dict[str, Any]:
+    request_id = "-".join((identity[32:40], identity[40:44], identity[44:48], identity[48:52], identity[52:64]))
+    return {"status_code": status, "request_id": request_id, "body": body}
+
+
+def _answer_line(custom_id: str, identity: str, reply: Reply, *, double: bool) -> dict[str, Any]:
+    body = json.dumps(reply.body) if double else reply.body
+    return _line(custom_id, identity, _response(reply.status, identity, body), None)
+
+
+_ERRORS: Final = {
+    400: ("invalid_request_error", "invalid_prompt", "There was an issue with your request. Please check your inputs."),
+    429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests. Please try again later."),
+}
+_SERVER_ERROR: Final = ("server_error", None, "The server had an error processing your request. Sorry about that!")
+
+
+def _error_line(custom_id: str, identity: str, rule: Rule) -> dict[str, Any]:
+    kind, code, message = _ERRORS.get(rule["status"], _SERVER_ERROR)
+    code = rule["code"] if rule["code"] is not None else code
+    message = rule["message"] if rule["message"] is not None else message
+    if rule["without_response"]:
+        return _line(custom_id, identity, None, {"code": code, "message": message})
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return _line(custom_id, identity, _response(rule["status"], identity, {"error": error}), None)
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    return json.dumps(line).encode() + b"\n"
+
+
+def _spoilt(line: dict[str, Any], struck: Sequence[Rule]) -> bytes:
+    """The line as it goes to the file, after the faults that concern lines as such."""
+    if not struck:
+        return _encoded(line)
+    kinds = {rule.kind for rule in struck}
+    endings = _first(struck, "line_endings")
+    content = _encoded(line)
+    if endings is not None and endings["separators"]:
+        content = json.dumps(line, ensure_ascii=False).encode(errors="replace") + b"\n"
+    if endings is not None and endings["crlf"]:
+        content = content[:-1] + b"\r\n"
+    if "missing_lines" in kinds:
+        content = b""
+    if "doubled_lines" in kinds:
+        content += content
+    if "foreign_lines" in kinds:
+        content += _encoded({**line, "custom_id": f"foreign-{line['id'][-12:]}"})
+    return content

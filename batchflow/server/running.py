@@ -1,0 +1,75 @@
+"""Uvicorn, the gate, the routes and the worker together, from the first answer to the last."""
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import uvicorn
+
+from batchflow.server.app import Api
+from batchflow.server.connection import Connection
+from batchflow.server.faults import Faults
+from batchflow.server.gate import Gate
+from batchflow.server.process import ServeOptions, announced, base_url_of
+from batchflow.server.responder import RESPONDER, RESPONDER_VERSION, Simulator
+from batchflow.server.store import Store
+from batchflow.server.worker import Pace, Worker
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers, and asks at every tick (0.1 s) whether it should end."""
+
+    def __init__(self, config: uvicorn.Config, *, started: Callable[[], None], ended: Callable[[], bool]) -> None:
+        super().__init__(config)
+        self._say_started = started
+        self._ended = ended
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._say_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._ended()
+
+
+def run(
+    options: ServeOptions,
+    store: Store,
+    faults: Faults,
+    listener: socket.socket,
+    *,
+    token: str | None,
+    ready: Callable[[str], None] | None,
+) -> None:
+    """Serve on the bound socket until told to stop; raises what the worker died of."""
+    port = listener.getsockname()[1]
+    address = base_url_of(options.host, port)
+    worker = Worker(store, Simulator(options.seed), faults, Pace(options.delay, options.rows_per_second))
+    about = {"responder": RESPONDER, "responder_version": RESPONDER_VERSION, "seed": options.seed, "simulated": True}
+
+    def stop() -> None:
+        server.should_exit = True
+
+    api = Api(store, faults, wake=worker.wake, stop=stop, about=about)
+    gate = Gate(api.application(), token)
+    config = uvicorn.Config(
+        gate, http=Connection, ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
+        server_header=False, proxy_headers=False, timeout_graceful_shutdown=0.5, timeout_keep_alive=65,
+    )  # fmt: skip
+
+    with ExitStack() as stack:
+        stack.callback(worker.stop)
+
+        def started() -> None:
+            worker.start()
+            stack.enter_context(announced(options.info, address, port, token))
+            if ready is not None:
+                ready(address)
+
+        def ended() -> bool:
+            return worker.failure is not None or (options.idle is not None and gate.idle_for() >= options.idle)
+
+        server = _Server(config, started=started, ended=ended)
+        server.run(sockets=[listener])
+    if worker.failure is not None:
+        raise worker.failure

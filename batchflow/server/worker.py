@@ -1,0 +1,162 @@
+"""The thread that moves batches on by the server's own clock, whether anybody asks for them or not.
+
+It holds nothing in memory: each pass takes every open batch one small step further and commits it, so that a killed
+server goes on where its last commit was. No step executes a row twice.
+"""
+
+import threading
+from collections.abc import Callable  # noqa: TC003 - in line with the other modules
+from dataclasses import dataclass, replace
+from typing import Final
+
+from batchflow import clock
+from batchflow.server.faults import Faults
+from batchflow.server.ledger import Ledger
+from batchflow.server.lines import Chunk, read_chunk
+from batchflow.server.outputs import Outputs
+from batchflow.server.responder import Simulator
+from batchflow.server.rows import Row, RowExecutor
+from batchflow.server.store import Store, StoredBatch
+from batchflow.server.validating import Validator
+
+CHUNK: Final = 500  # rows that are read, executed and committed together
+VALIDATED: Final = 0.2  # shares of the delay: validation ends not before the first,
+EXECUTED: Final = 0.8  # execution not before the second
+_PASSES_PER_SECOND: Final = 10  # a slow server executes in chunks that small
+_PAUSE: Final = 0.02  # seconds between passes in which nothing could be done
+_ASLEEP: Final = 1.0  # seconds between looks while no batch is open
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """delay = seconds that a batch takes at least; rows_per_second = the most that all batches execute together."""
+
+    delay: float
+    rows_per_second: float
+
+    @property
+    def chunk(self) -> int:
+        return max(1, min(CHUNK, int(self.rows_per_second / _PASSES_PER_SECOND)))
+
+
+class Worker(threading.Thread):
+    """Runs until `stop`; `failure` says whether it died of a bug, which ends the server."""
+
+    def __init__(self, store: Store, simulator: Simulator, faults: Faults, pace: Pace) -> None:
+        super().__init__(name="worker", daemon=True)
+        self.failure: BaseException | None = None
+        self._store = store
+        self._ledger = Ledger(store)
+        self._simulator = simulator
+        self._faults = faults
+        self._pace = pace
+        self._validator = Validator(store, self._ledger, faults)
+        self._outputs = Outputs(store, self._ledger, faults)
+        self._stopping = threading.Event()
+        self._woken = threading.Event()
+        self._next_row_at = clock.monotonic()
+        self._steps: dict[str, Callable[[StoredBatch], bool]] = {
+            "validating": self._validate,
+            "in_progress": self._execute,
+            "finalizing": self._finalize,
+            "cancelling": self._cancel,
+        }
+
+    def wake(self) -> None:
+        """There is something new to do."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End after the step under way."""
+        self._stopping.set()
+        self._woken.set()
+        if self.is_alive():
+            self.join()
+
+    def run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._woken.clear()
+                batches = self._store.open_batches()
+                if not self._pass(batches):
+                    self._woken.wait(_PAUSE if batches else _ASLEEP)
+        except BaseException as error:  # noqa: BLE001 - whatever ends this thread must end the server, not be lost
+            self.failure = error
+
+    def _pass(self, batches: list[StoredBatch]) -> bool:
+        """One step for each batch; whether any of them moved."""
+        moved = False
+        for batch in batches:
+            if self._stopping.is_set():
+                return True
+            moved = self._steps[batch.status](batch) or moved
+        return moved
+
+    def _due(self, batch: StoredBatch, share: float) -> bool:
+        return clock.unix() >= batch.created + share * self._pace.delay
+
+    def _stuck(self, batch: StoredBatch, at: str) -> bool:
+        return any(rule["at"] == at for rule in self._faults.on_batch("stuck", batch.number))
+
+    def _validate(self, batch: StoredBatch) -> bool:
+        if self._stuck(batch, "validating"):
+            return False
+        return self._validator.step(batch, CHUNK, may_conclude=self._due(batch, VALIDATED))
+
+    def _execute(self, batch: StoredBatch) -> bool:
+        if self._stuck(batch, "in_progress"):
+            return False
+        last = batch.total
+        for rule in self._faults.on_batch("expire", batch.number):
+            last = min(last, int(rule["fraction"] * batch.total))
+        expired = last < batch.total or clock.unix() > batch.expires
+        if batch.next <= last and clock.unix() <= batch.expires:
+            return self._execute_rows(batch, last)
+        if not self._due(batch, EXECUTED) or self._held(batch):
+            return False
+        if expired:
+            return self._outputs.conclude(batch, "expired", "expired_at")
+        return self._store.update_batch(batch, status="finalizing", finalizing_at=clock.unix())
+
+    def _held(self, batch: StoredBatch) -> bool:
+        """Whether a fault shows an unknown status at the moment."""
+        return any(
+            clock.unix() < batch.created + rule["seconds"] for rule in self._faults.on_batch("status", batch.number)
+        )
+
+    def _execute_rows(self, batch: StoredBatch, last: int) -> bool:
+        now = clock.monotonic()
+        if now < self._next_row_at:
+            return False
+        count = min(self._pace.chunk, last - batch.next + 1)
+        chunk = read_chunk(self._store.path_of(batch.input_file_id), batch.offset, batch.line, count)
+        executor = RowExecutor(batch, self._simulator, self._faults, int(clock.unix()))
+        executed = [executor.execute(row) for row in self._rows(batch, chunk)]
+        self._ledger.record(_moved_on(batch, chunk), executed)
+        self._next_row_at = max(now, self._next_row_at) + len(executed) / self._pace.rows_per_second
+        return True
+
+    def _rows(self, batch: StoredBatch, chunk: Chunk) -> list[Row]:
+        draws = self._ledger.draws(batch, batch.next, len(chunk.lines))
+        return [
+            Row(batch.next + position, raw, draw)
+            for position, ((_, raw), draw) in enumerate(zip(chunk.lines, draws, strict=True))
+        ]
+
+    def _finalize(self, batch: StoredBatch) -> bool:
+        return self._due(batch, 1.0) and self._outputs.conclude(batch, "completed", "completed_at")
+
+    def _cancel(self, batch: StoredBatch) -> bool:
+        """A slow cancel goes on executing until its time is over."""
+        if self._stuck(batch, "cancelling"):
+            return False
+        until = (batch.cancelling_at or 0.0) + max(
+            (rule["seconds"] for rule in self._faults.on_batch("slow_cancel", batch.number)), default=0.0
+        )
+        if clock.unix() < until:
+            return batch.next <= batch.total and self._execute_rows(batch, batch.total)
+        return self._outputs.conclude(batch, "cancelled", "cancelled_at")
+
+
+def _moved_on(batch: StoredBatch, chunk: Chunk) -> StoredBatch:
+    return replace(batch, line=chunk.line, offset=chunk.offset, next=batch.next + len(chunk.lines))
