@@ -16,6 +16,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-def refuse(cause: str, remedy: str) -> PydanticCustomError:
-    """The error that a validator raises: its cause and remedy reach the user as they are; `{key}` becomes the key."""
-    return PydanticCustomError("batchflow", "{cause}", {"cause": cause, "remedy": remedy})
+def refuse(cause: str, remedy: str, *, at_key: bool = False) -> PydanticCustomError:
+    """The error that a validator raises: its cause and remedy reach the user as they are; `{key}` becomes the key.
+
+    at_key: the fault is that the key stands there at all, not its value.
+    """
+    return PydanticCustomError("batchflow", "{cause}", {"cause": cause, "remedy": remedy, "at_key": at_key})

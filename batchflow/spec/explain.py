@@ -20,13 +20,14 @@ _SHOWN: Final = 60
 _BODY_KEYS: Final = frozenset(
     {
         *("model", "temperature", "top_p", "max_tokens", "max_completion_tokens", "frequency_penalty", "n", "stop"),
-        *("presence_penalty", "response_format", "seed", "logprobs", "top_logprobs", "logit_bias", "tools", "user"),
+        *("presence_penalty", "response_format", "seed", "logprobs", "top_logprobs", "logit_bias", "tools"),
         *("tool_choice", "reasoning_effort", "verbosity", "service_tier", "store"),
     }
 )
 _PROMPT_KEYS: Final = {
     "messages": "write the messages into the template, or use `prompt:` with `system:` and `user:`",
     "system": "write it under `prompt`",
+    "user": "write it under `prompt`",
     "question": "write it under `prompt`, as `user`",
 }
 _BOOLEANS: Final = {"yes": "true", "on": "true", "y": "true", "true": "true", "1": "true"} | dict.fromkeys(
@@ -44,7 +45,9 @@ def explain(error: ErrorDetails) -> tuple[str, str, bool]:
     kind = error["type"]
     if kind == "extra_forbidden":
         return *_unknown(error["loc"]), True
-    if error["input"] is None and kind not in {"batchflow", "missing"}:
+    if kind == "batchflow":
+        return *_own_words(error), error["ctx"]["at_key"]
+    if error["input"] is None and kind != "missing":
         return *_no_value(error), False
     return *_BY_KIND.get(kind, _as_found)(error), False
 
@@ -141,7 +144,6 @@ def _not_among(error: ErrorDetails) -> tuple[str, str]:
 
 
 _BY_KIND: Final[dict[str, Callable[[ErrorDetails], tuple[str, str]]]] = {
-    "batchflow": _own_words,
     "missing": _missing,
     "greater_than_equal": _out_of_bounds,
     "less_than_equal": _out_of_bounds,
@@ -163,18 +165,32 @@ def _unknown(loc: Loc) -> tuple[str, str]:
     return f"`{_short(name)}` is not a key of {place}", _way_out(parent, name, known)
 
 
+def meant(loc: Loc) -> str | None:
+    """The key that an unknown one is a misspelling of, if any; one that is right elsewhere is no misspelling."""
+    *above, last = (str(step) for step in loc)
+    if _elsewhere(tuple(above), last):
+        return None
+    near = difflib.get_close_matches(last.lower().replace("-", "_"), list(_fields(tuple(above))), 1)
+    return near[0] if near else None
+
+
 def _way_out(parent: tuple[str, ...], name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)
+    near = meant((*parent, name))
     if near:
-        return f"did you mean `{near[0]}`?"
+        return f"did you mean `{near}`?"
+    return _elsewhere(parent, name) or f"remove it; the keys here are {', '.join(known)}"
+
+
+def _elsewhere(parent: tuple[str, ...], name: str) -> str:
+    """Where a key belongs that is known, only not here; empty if it is not."""
     if name in _PROMPT_KEYS:
         return _PROMPT_KEYS[name]
-    if name in _BODY_KEYS and not (parent == ("provider",) and name == "seed"):
+    if name in _BODY_KEYS:
         return "write it under `parameters`"
     for place in _places():
         if place != parent and name in _fields(place):
             return f"write it under `{dotted(place)}`" if place else "write it at the top level, without indentation"
-    return f"remove it; the keys here are {', '.join(known)}"
+    return ""
 
 
 def _model_at(loc: tuple[str, ...]) -> type[BaseModel] | None:

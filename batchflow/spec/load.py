@@ -4,7 +4,7 @@ layer can point into the YAML. Every fault of a file is reported at once.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from batchflow.errors import Fault, SpecError
-from batchflow.spec.explain import Loc, dotted, explain
+from batchflow.spec.explain import Loc, dotted, explain, meant
 from batchflow.spec.model import Experiment
 from batchflow.spec.source_text import SourceText
 from batchflow.spec.yaml_faults import NotReadable, refuse_damaged
@@ -68,11 +68,28 @@ def load_spec(path: Path) -> Spec:
     try:
         experiment = Experiment.model_validate(root.plain())
     except ValidationError as error:
-        findings = [finding for finding in error.errors(include_url=False) if finding["loc"] not in secrets]
-        faults += _model_faults(source, root, findings)
+        faults += _model_faults(source, root, _worth_saying(error, secrets))
     if faults:
         raise SpecError(sorted(set(faults), key=lambda fault: (fault.line or 0, fault.column or 0, fault.cause)))
     return Spec(path, path.parent, content, experiment, source, root)
+
+
+def _worth_saying(error: ValidationError, secrets: Container[Loc]) -> list[ErrorDetails]:
+    """The findings without those that follow from another: a key that is missing because it is misspelt, or whatever
+    is said of a secret.
+    """
+    findings = error.errors(include_url=False)
+    unknown = [item["loc"] for item in findings if item["type"] == "extra_forbidden"]
+    misspelt = {(*loc[:-1], meant(loc)) for loc in unknown}
+    if ("template",) in misspelt:
+        misspelt.add(("prompt",))
+
+    def follows(item: ErrorDetails) -> bool:
+        loc = item["loc"]
+        absent = item["type"] == "missing" or (item["type"] == "batchflow" and item["input"] is None)
+        return (absent and loc in misspelt) or any(loc[:length] in secrets for length in range(1, len(loc) + 1))
+
+    return [item for item in findings if not follows(item)]
 
 
 def _model_faults(source: SourceText, root: Node, findings: Sequence[ErrorDetails]) -> Iterator[Fault]:

@@ -47,12 +47,12 @@ class DataSpec(Strict):
     def _readable_source(cls, source: str) -> str:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
             raise refuse(f"{KEY}: an address as source {later.NOT_YET}", "download the table and name the file")
-        if "*" in source or "?" in source:
+        if "*" in source:
             raise refuse(f"{KEY}: a pattern for several files {later.NOT_YET}", "join the files into one CSV file")
         suffix = PurePosixPath(source).suffix.lower()
         if suffix in later.SOURCES:
             raise refuse(f"{KEY}: a {suffix} file {later.NOT_YET} as source", later.SOURCES[suffix])
-        if suffix not in {".csv", ".tsv"}:
+        if suffix not in {".csv", ".tsv", ".tab"}:
             raise refuse(
                 f"{KEY}: the name of the table must end in .csv (columns separated by commas) or .tsv (by tabs)",
                 "rename the file accordingly, or save it as CSV (UTF-8)",
@@ -266,7 +266,9 @@ class Experiment(Strict):
         if "template" not in info.data:
             return prompt  # it has a fault of its own
         if prompt is not None and info.data["template"] is not None:
-            raise refuse("both `template` and `prompt` are given", "keep one of the two and remove the other")
+            raise refuse(
+                "both `template` and `prompt` are given", "keep one of the two and remove the other", at_key=True
+            )
         if prompt is None and info.data["template"] is None:
             raise refuse(
                 "neither `template` nor `prompt` is given: nothing says what is asked",

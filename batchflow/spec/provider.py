@@ -24,7 +24,8 @@ class ProviderSpec(Strict):
 
     name: str = Field(
         description="openai; local (a Batch API on this machine: free, offline, answers are SIMULATED); or a "
-        "label of your own for any OpenAI-compatible service, which then needs base_url and api_key_env. Answers never cross names.",
+        "label of your own for any OpenAI-compatible service, which then needs base_url and api_key_env. "
+        "Answers never cross names.",
         examples=["local", "openai", "my-service"],
         json_schema_extra={"pattern": PROVIDER_PATTERN},
     )

@@ -12,6 +12,7 @@ _NAMED_SECRET: Final = re.compile(
     r"""((?:^|[\s{,"'])[\w-]*(?:api_?key|secret|password|token|authorization)["']?\s*:\s*)(?=\S)(?!\{).+$""",
     re.IGNORECASE,
 )
+_KEY_FOR_ITS_NAME: Final = re.compile(r"""(api_key_env["']?\s*:\s*)(?!["']?[A-Z][A-Z0-9_]*["']?\s*(?:[,}#]|$))\S+""")
 _PASSWORD_IN_ADDRESS: Final = re.compile(r"://[^/\s]*@")
 _HIDDEN: Final = "[redacted]"
 
@@ -19,6 +20,7 @@ _HIDDEN: Final = "[redacted]"
 def without_secrets(text: str) -> str:
     """One line of a spec as it may be shown: no keys, no passwords."""
     text = _NAMED_SECRET.sub(lambda match: match[1] + _HIDDEN, text)
+    text = _KEY_FOR_ITS_NAME.sub(lambda match: match[1] + _HIDDEN, text)
     return redact(_PASSWORD_IN_ADDRESS.sub(f"://{_HIDDEN}@", text))
 
 

@@ -10,7 +10,7 @@ from batchflow.spec.source_text import SourceText
 
 SLOT: Final = re.compile(r"\{\{[^{}\n]*\}\}")
 
-_BARE_SLOT: Final = re.compile(r"^[^\"'#\n]*?(?::|-)[ ]+(?P<value>\{\{[^{}\n]*\}\}[^\n]*)", re.MULTILINE)
+_BARE_SLOT: Final = re.compile(r"""(?P<before>[^"'#:\n{]*(?:: *\{[^"'#:\n]*)?(?::|-) +)(?P<value>\{\{[^{}\n]*\}\}.*)""")
 _NOT_PRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CONFLICT: Final = re.compile(r"^<{7}(?: .*)?$.*?^>{7}(?: |$)", re.MULTILINE | re.DOTALL)
 _QUOTES: Final = 'put the whole text in quotes: "…"'
@@ -60,6 +60,8 @@ def explain_syntax(source: SourceText, error: yaml.YAMLError) -> Fault:
             "a quote is opened here and never closed",
             'close it; within double quotes write \\" for a quote',
         )
+    if "directive" in str(getattr(error, "context", "")):
+        problem = "directive"
     return _at_the_place(source, problem, offset) or _by_the_problem(source, problem, begun, offset)
 
 
@@ -77,9 +79,8 @@ def _bare_slot_before(source: SourceText, offset: int) -> Fault | None:
             slot, value = SLOT.match(match["value"]), match["value"].rstrip()
             start = source.offset(line) + match.start("value")
             cause = f"{slot[0] if slot else value} stands here without quotes, so that YAML takes it for a mapping"
-            return source.fault(
-                start, cause, f'put the whole value in quotes: "{value}"' if '"' not in value else _QUOTES
-            )
+            simple = '"' not in value and "{" not in match["before"]
+            return source.fault(start, cause, f'put the whole value in quotes: "{value}"' if simple else _QUOTES)
     return None
 
 

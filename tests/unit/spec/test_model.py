@@ -1,0 +1,275 @@
+"""What an experiment may say, key by key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchflow.errors import SpecError
+from batchflow.identity import json_bytes
+from batchflow.spec import later
+from batchflow.spec.load import Spec, load_spec
+from batchflow.spec.model import Experiment
+from batchflow.spec.provider import ProviderSpec
+
+BASE: dict[str, Any] = {"version": 1, "name": "study", "data": {"source": "people.csv"}, "prompt": {"user": "Hello"}}
+
+
+def load(folder: Path, **changes: Any) -> Spec:
+    """The base with changes, through a file: JSON is YAML too."""
+    path = folder / "experiment.yaml"
+    path.write_bytes(json_bytes({key: value for key, value in (BASE | changes).items() if value is not ...}))
+    return load_spec(path)
+
+
+def refused(folder: Path, **changes: Any) -> str:
+    with pytest.raises(SpecError) as caught:
+        load(folder, **changes)
+    assert all(fault.line == 1 and fault.column is not None and fault.remedy for fault in caught.value.faults)
+    return caught.value.text()
+
+
+def test_defaults(tmp_path: Path) -> None:
+    experiment = load(tmp_path).experiment
+    assert experiment.provider == ProviderSpec(name="local")
+    assert experiment.provider.settle is None
+    assert experiment.endpoint == "/v1/chat/completions"
+    assert (experiment.data.id, experiment.data.missing) == (None, "error")
+    limits = experiment.limits
+    assert (limits.requests_per_batch, limits.bytes_per_batch, limits.batches_in_flight) == (50_000, 200_000_000, 10)
+    assert (experiment.polling.interval, experiment.retry.max_rounds) == (60.0, 3)
+    assert (experiment.output.database, experiment.output.raw) == ("results.duckdb", False)
+    assert (experiment.template, experiment.parameters, experiment.description) == (None, {}, "")
+
+
+def test_shaping_keys_leave_defaults_out(tmp_path: Path) -> None:
+    assert load(tmp_path).experiment.shaping() == {}
+    spelt_out = {"source": "people.csv", "id": None, "missing": "error"}
+    assert load(tmp_path, data=spelt_out, endpoint="/v1/chat/completions").experiment.shaping() == {}
+    changed = load(tmp_path, data={"source": "people.csv", "id": "ID", "missing": "empty"}).experiment
+    assert changed.shaping() == {"data.id": "ID", "data.missing": "empty"}
+    other = load(
+        tmp_path, name="other", description="x", retry={"max_rounds": 1}, polling={"interval": "1s"}
+    ).experiment
+    assert other.shaping() == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("0.1s", 0.1), (".5s", 0.5), ("60s", 60), ("5m", 300), ("1h", 3600), ("24h", 86400), ("2 s", 2)],
+)
+def test_durations(tmp_path: Path, text: str, seconds: float) -> None:
+    assert load(tmp_path, polling={"interval": text}).experiment.polling.interval == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (60, "write 60s"),
+        (0.5, "write 0.5s"),
+        ("60", "write 60s"),
+        ("5 minutes", "write 5m"),
+        ("1d", "units of time are ms, s, m, h"),
+        ("0s", "more than 0"),
+        ("25h", "at most a day"),
+        ("-5s", "not a number with a unit"),
+        ("soon", "not a number with a unit"),
+        ("\uff11s", "not a number with a unit"),
+        ("9" * 500 + "s", "not a number with a unit"),
+        ("", "not a number with a unit"),
+        (True, "has to be a number with a unit"),
+        (None, "has to be a number with a unit"),
+        ([1], "has to be a number with a unit"),
+    ],
+)
+def test_durations_refused(tmp_path: Path, value: Any, words: str) -> None:
+    assert words in refused(tmp_path, polling={"interval": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        ("200MB", 200_000_000),
+        ("1kB", 1000),
+        ("1.5 MB", 1_500_000),
+        ("64KiB", 65_536),
+        ("1MiB", 1_048_576),
+        (5000, 5000),
+    ],
+)
+def test_sizes(tmp_path: Path, value: Any, size: int) -> None:
+    assert load(tmp_path, limits={"bytes_per_batch": value}).experiment.limits.bytes_per_batch == size
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("200M", "write 200MB"),
+        ("200mb", "write 200MB"),
+        ("200", "has no unit"),
+        (1.5, "has no unit"),
+        ("201MB", "between 1kB and 200MB"),
+        ("1GB", "between 1kB and 200MB"),
+        (999, "between 1kB and 200MB"),
+        ("big", "not a number with a unit"),
+        (False, "has to be a number"),
+    ],
+)
+def test_sizes_refused(tmp_path: Path, value: Any, words: str) -> None:
+    assert words in refused(tmp_path, limits={"bytes_per_batch": value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"version": 2}, "this batchflow knows version 1"),
+        ({"version": True}, "must be the number 1"),
+        ({"version": 1.0}, "must be the number 1"),
+        ({"version": ...}, "`version` is missing"),
+        ({"name": "a/b"}, "write a-b"),
+        ({"name": "-a"}, "write a"),
+        ({"name": "a" * 65}, "at most 64"),
+        ({"name": "a\n"}, "write a"),
+        ({"name": ""}, "image-appeal"),
+        ({"data": {"source": ""}}, "`data.source` is empty"),
+        ({"data": {"source": "s3://b/x.csv"}}, "an address as source is not supported yet"),
+        ({"data": {"source": "part-*.csv"}}, "several files is not supported yet"),
+        ({"data": {"source": "people"}}, "must end in .csv"),
+        ({"data": {"source": "people.csv", "id": 5}}, 'put it in quotes: "5"'),
+        ({"data": {"source": "people.csv", "missing": "ignore"}}, "write error or empty"),
+        ({"data": {"source": "people.csv", "missing": True}}, "`data.missing` cannot be true"),
+        ({"prompt": {"system": "x"}}, "`prompt.user` is missing"),
+        ({"prompt": {"user": ""}}, "`prompt.user` is empty"),
+        ({"prompt": ..., "template": "prompt.yml"}, "a YAML file is not supported yet as template"),
+        ({"prompt": ..., "template": "You are {{ A }}"}, "use `prompt:`"),
+        ({"prompt": ..., "template": {}}, "`template` must be"),
+        ({"prompt": ..., "template": 5}, "`template` must be"),
+        ({"prompt": ..., "template": None}, "neither `template` nor `prompt`"),
+        ({"template": {"model": "m"}}, "both `template` and `prompt`"),
+        ({"endpoint": "/v1/chat"}, "write endpoint: /v1/chat/completions"),
+        ({"endpoint": 1}, "`endpoint` cannot be the number 1"),
+        ({"limits": {"requests_per_batch": 50_001}}, "the largest value allowed is 50000"),
+        ({"limits": {"requests_per_batch": True}}, "`limits.requests_per_batch` is true where a whole number"),
+        ({"limits": {"batches_in_flight": 0}}, "the smallest value allowed is 1"),
+        ({"limits": {"batches_in_flight": "3"}}, "write 3, without quotes"),
+        ({"limits": {"batches_in_flight": 10**30}}, "`limits.batches_in_flight`"),
+        ({"retry": {"max_rounds": 21}}, "the largest value allowed is 20"),
+        ({"output": {"raw": 1}}, "write true"),
+        ({"output": {"raw": "no"}}, "write false"),
+        ({"output": {"database": "results.csv"}}, "batchflow results SPEC --format csv"),
+        ({"output": {"database": "out/"}}, "names a folder"),
+        ({"interval": "5s"}, "write it under `polling`"),
+        ({"temperature": 1}, "write it under `parameters`"),
+        ({"user": "Hello"}, "write it under `prompt`"),
+        ({"retry": {"source": "a.csv"}}, "write it under `data`"),
+        ({"data": {"source": "people.csv", "output": {}}}, "at the top level"),
+        ({"messages": []}, "into the template"),
+        ({"provider": None}, "`provider` has no value"),
+        ({"provider": 5}, "where a name or a mapping"),
+    ],
+)
+def test_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    text = refused(tmp_path, **changes)
+    assert words in text
+    assert "Input should" not in text
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        "local",
+        "openai",
+        {"name": "local", "seed": 7},
+        {"name": "openai", "settle": "90s"},
+        {"name": "openai", "api_key_env": "LAB_OPENAI_API_KEY"},
+        {"name": "openai", "base_url": "https://eu.api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"},
+        {"name": "lab", "base_url": "https://llm.example.org:8443/v1", "api_key_env": "LAB_API_KEY"},
+        {"name": "lab", "base_url": "http://127.0.0.1:8000/v1", "api_key_env": "LAB_API_KEY"},
+        {"name": "lab", "base_url": "http://localhost:8000/v1", "api_key_env": "LAB_API_KEY"},
+        {"name": "lab", "base_url": "http://[::1]:8000/v1", "api_key_env": "LAB_API_KEY"},
+    ],
+)
+def test_providers(tmp_path: Path, provider: Any) -> None:
+    given = {"name": provider} if isinstance(provider, str) else provider
+    found = load(tmp_path, provider=provider).experiment.provider
+    assert {key: value for key, value in given.items() if key != "settle"}.items() <= found.model_dump().items()
+    assert found.settle == (90.0 if "settle" in given else None)
+
+
+LAB = {"name": "lab", "api_key_env": "LAB_API_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"),
+    [
+        ("OpenAI", "write openai"),
+        ("lab", "`provider.base_url` is missing"),
+        ({"name": "lab", "base_url": "https://llm.example.org/v1"}, "`provider.api_key_env` is missing"),
+        ({"name": "openai", "base_url": "https://llm.example.org/v1"}, "`provider.api_key_env` is missing"),
+        ({**LAB, "base_url": "https://llm.example.org/v1", "api_key_env": "OPENAI_API_KEY"}, "goes to OpenAI only"),
+        (
+            {**LAB, "base_url": "https://api.openai.com.evil.org", "api_key_env": "OPENAI_API_KEY"},
+            "goes to OpenAI only",
+        ),
+        ({**LAB, "base_url": "http://127.0.0.1/v1", "api_key_env": "OPENAI_API_KEY"}, "goes to OpenAI only"),
+        ({**LAB, "base_url": "http://llm.example.org/v1"}, "plain http"),
+        ({**LAB, "base_url": "http://127.0.0.1.example.org/v1"}, "plain http"),
+        ({**LAB, "base_url": "http://0.0.0.0:80/v1"}, "plain http"),
+        ({**LAB, "base_url": "https://u@llm.example.org/v1"}, "user name or password"),
+        ({**LAB, "base_url": "http://localhost:1@llm.example.org/v1"}, "user name or password"),
+        ({**LAB, "base_url": "https://llm.example.org/v1?key=1"}, "query or fragment"),
+        ({**LAB, "base_url": "https://llm.example.org/v1#"}, "query or fragment"),
+        ({**LAB, "base_url": "https://llm.example.org/ v1"}, "blanks"),
+        ({**LAB, "base_url": "https://llm.example.org\\@evil.org/v1"}, "blanks or other characters"),
+        ({**LAB, "base_url": "llm.example.org/v1"}, "not a web address"),
+        ({**LAB, "base_url": "ftp://llm.example.org/v1"}, "not a web address"),
+        ({**LAB, "base_url": "https:///v1"}, "not a web address"),
+        ({**LAB, "base_url": "https://llm.example.org:99999/v1"}, "not a web address"),
+        ({**LAB, "base_url": "https://[::1/v1"}, "not a web address"),
+        ({**LAB, "base_url": ""}, "not a web address"),
+        ({"name": "openai", "api_key_env": "openai_key"}, "write e.g. OPENAI_API_KEY"),
+        ({"name": "openai", "api_key_env": "PATH"}, "write e.g. PATH_API_KEY"),
+        ({"name": "openai", "api_key_env": "AWS_SECRET_ACCESS_KEY"}, "ends in _API_KEY"),
+        ({"name": "openai", "api_key_env": ""}, "write e.g. MY_SERVICE_API_KEY"),
+        ({"name": "local", "base_url": "https://x.org"}, "does not apply to the provider local"),
+        ({"name": "local", "api_key_env": "X_API_KEY"}, "does not apply to the provider local"),
+        ({"name": "openai", "seed": 3}, "applies to the provider local only"),
+        ({"name": "local", "seed": -1}, "the smallest value allowed is 0"),
+        ({"name": "local", "settle": "0s"}, "more than 0"),
+        ({"seed": 3}, "`provider.name` is missing"),
+    ],
+)
+def test_providers_refused(tmp_path: Path, provider: Any, words: str) -> None:
+    assert words in refused(tmp_path, provider=provider)
+
+
+LATER = [(place, key) for place, keys in later.KEYS.items() for key in keys]
+
+
+@pytest.mark.parametrize(("place", "key"), LATER)
+def test_keys_of_later_versions_are_refused_by_name(tmp_path: Path, place: tuple[str, ...], key: str) -> None:
+    changes: dict[str, Any] = {place[0]: {**BASE.get(place[0], {}), key: 1}} if place else {key: 1}
+    text = refused(tmp_path, **changes)
+    assert f"`{'.'.join((*place, key))}` is not supported yet" in text
+    assert "remedy: remove it" in text
+
+
+def test_later_keys_are_those_of_the_design() -> None:
+    top = {"design", "answer", "budget", "reuse", "sample", "duplicates", "context", "extract", "stages"}
+    assert set(later.KEYS[()]) >= top
+    assert not {key for place, key in LATER if not place} & set(Experiment.model_fields)
+
+
+@pytest.mark.parametrize("endpoint", sorted(later.ENDPOINTS))
+def test_endpoints_of_later_versions(tmp_path: Path, endpoint: str) -> None:
+    assert f"{endpoint} is not supported yet" in refused(tmp_path, endpoint=endpoint)
+
+
+@pytest.mark.parametrize("suffix", sorted(later.SOURCES))
+def test_sources_of_later_versions(tmp_path: Path, suffix: str) -> None:
+    assert f"a {suffix} file is not supported yet" in refused(tmp_path, data={"source": f"people{suffix}"})
+
+
+@pytest.mark.parametrize("source", ["people.csv", "PEOPLE.CSV", "people.tsv", "people.tab", "../data/people 2024.csv"])
+def test_sources(tmp_path: Path, source: str) -> None:
+    assert load(tmp_path, data={"source": source}).experiment.data.source == source
