@@ -1,0 +1,236 @@
+"""Compiles a body for the columns there are, and finds everything that would go wrong before a row is read."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from batchflow.errors import Fault, TemplateError
+from batchflow.identity import json_bytes, json_text, sha256_hex
+from batchflow.prompts import slots as find
+from batchflow.prompts.body import Body, Path, Place, Text, Value
+from batchflow.prompts.check import check_chat_body
+from batchflow.prompts.template import LogicSlot, RowFault, RowFaults, Slot, Template, TextSlot, ValueSlot
+
+if TYPE_CHECKING:
+    from batchflow.prompts.logic import Logic
+
+__all__ = ["RowFault", "RowFaults", "Template", "compile_template"]
+
+SHOWN_FAULTS: Final = 20
+_SINGLE: Final = re.compile(r"(?<!\{)\{([^{}\n]+)\}(?!\})")
+_JINJA_SIGNS: Final = re.compile(
+    r"(\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}|\{%.*?%\}|\{#.*?#\})", re.DOTALL
+)
+
+
+def compile_template(body: Body, columns: Sequence[str]) -> Template:
+    """The template of a chat body for a table with these columns (header names).
+
+    Errors: TemplateError with up to 20 faults, each at its place in the user's file.
+    """
+    compiler = _Compiler(body, columns)
+    compiler.value(body.root, ())
+    faults = [body.fault(Place(each.path), each.cause, each.remedy) for each in check_chat_body(body.root)]
+    faults += compiler.faults
+    if faults:
+        faults.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
+        hidden = len(faults) - SHOWN_FAULTS
+        hint = f"{len(faults)} faults in all, the first {SHOWN_FAULTS} are shown" if hidden > 0 else ""
+        raise TemplateError(faults[:SHOWN_FAULTS], hint=hint)
+    return compiler.finish()
+
+
+class _Compiler:
+    """Walks the body once and collects constants, slots, faults and notes."""
+
+    def __init__(self, body: Body, columns: Sequence[str]) -> None:
+        self.faults: list[Fault] = []
+        self._notes: dict[str, None] = {}
+        self._body, self._columns = body, tuple(columns)
+        self._known = frozenset(columns)
+        self._constants: list[list[str]] = [[]]
+        self._slots: list[Slot] = []
+        self._jinja: Logic | None = None
+
+    def finish(self) -> Template:
+        constants = ["".join(parts) for parts in self._constants]
+        canonical: list[Any] = [constants[0]]
+        for slot, constant in zip(self._slots, constants[1:], strict=True):
+            canonical += [slot.canonical(), constant]
+        used = {column for slot in self._slots for column in slot.columns}
+        model = self._body.root["model"]
+        return Template(
+            constants=tuple(constant.encode() for constant in constants),
+            slots=tuple(self._slots),
+            columns=tuple(column for column in self._columns if column in used),
+            unused=tuple(column for column in self._columns if column not in used),
+            digest=sha256_hex(json_bytes(canonical)),
+            model=model.text if isinstance(model, Text) else model,
+            notes=tuple(self._notes),
+        )
+
+    def value(self, node: Any, path: Path) -> None:
+        if isinstance(node, Text):
+            self._text(node.text, path)
+        elif isinstance(node, Value):
+            self._value_slot(find.classify(node.text, 0, len(node.text), self._known), path)
+        elif isinstance(node, Mapping):
+            self._object(node, path)
+        elif isinstance(node, list | tuple):
+            self._emit("[")
+            for position, member in enumerate(node):
+                self._emit("," if position else "")
+                self.value(member, (*path, position))
+            self._emit("]")
+        else:
+            self._literal(node, path)
+
+    def _object(self, node: Mapping[Any, Any], path: Path) -> None:
+        self._emit("{")
+        for position, (key, member) in enumerate(node.items()):
+            here = (*path, str(key))
+            if not isinstance(key, str):
+                self._fault(Place(here, key=True), f"the key {key!r} is not a text", f'put it in quotes: "{key}"')
+            elif find.has_slot(key) or find.has_logic(key):
+                cause = f"a slot cannot stand in a key ({key!r})"
+                self._fault(Place(here, key=True), cause, "write the key as it is; slots belong into values")
+            self._emit(("," if position else "") + json_text(str(key)) + ":")
+            self.value(member, here)
+        self._emit("}")
+
+    def _literal(self, node: Any, path: Path) -> None:
+        if isinstance(node, str) and find.has_slot(node):
+            cause = f"parameters are plain values, not templates: {node!r} would be sent as it stands"
+            self._fault(Place(path), cause, "write the slot into the template")
+        try:
+            self._emit(json_bytes(node).decode())
+        except (TypeError, ValueError):
+            self._fault(Place(path), f"{node!r} cannot be written as JSON", "write a text, number, true, false or null")
+
+    def _emit(self, constant: str) -> None:
+        self._constants[-1].append(constant)
+
+    def _slot(self, slot: Slot) -> None:
+        self._slots.append(slot)
+        self._constants.append([])
+
+    def _fault(self, place: Place, cause: str, remedy: str) -> None:
+        self.faults.append(self._body.fault(place, cause, remedy))
+
+    def _text(self, text: str, path: Path) -> None:
+        if self._body.values_by == "filter" and (slot := self._whole_value(text)):
+            self._value_slot(slot, path)
+            return
+        self._emit('"')
+        if find.has_logic(text):
+            self._template(text, path)
+        else:
+            self._pieces(text, path)
+        self._emit('"')
+
+    def _whole_value(self, text: str) -> find.Slot | None:
+        """The one slot that a text of an inline template consists of, if it asks for a value."""
+        bare = text.strip()
+        slots = list(find.find_slots(bare, self._known)) if bare.startswith("{{") else []
+        if len(slots) == 1 and isinstance(slots[0], find.Slot) and slots[0].end == len(bare):
+            return slots[0] if find.split_kind(slots[0], self._known) else None
+        return None
+
+    def _pieces(self, text: str, path: Path) -> None:
+        """A text without `{% %}`: what stands outside slots stays as it is, to the byte."""
+        position, trim = 0, False
+        for slot in find.find_slots(text, self._known):
+            if not isinstance(slot, find.Slot):
+                self._fault(Place(path, slot), "a slot is opened here and never closed", "close it with }}")
+                return
+            constant = text[position : slot.start]
+            constant = constant.lstrip() if trim else constant
+            self._constant(constant.rstrip() if slot.trim_before else constant, path)
+            self._text_slot(slot, path)
+            position, trim = slot.end, slot.trim_after
+        self._constant(text[position:].lstrip() if trim else text[position:], path)
+
+    def _constant(self, text: str, path: Path) -> None:
+        self._emit(json_text(text)[1:-1])
+        for match in _SINGLE.finditer(text):
+            if (name := match[1].strip()) in self._known:
+                note = f"{{{match[1]}}} in single braces is sent as it stands; a slot is written {{{{{name}}}}}"
+                self._notes[f"{Place(path).words()}: {note}"] = None
+
+    def _text_slot(self, slot: find.Slot, path: Path) -> None:
+        if slot.what == "column":
+            self._slot(TextSlot(slot.name))
+        elif slot.what == "expression":
+            if split := find.split_kind(slot, self._known):
+                self._fault(Place(path, slot.start), *self._misplaced(split[1]))
+            else:
+                self._logic(slot, path, "expression")
+        elif slot.what != "comment":
+            self._unusable(slot, path)
+
+    def _misplaced(self, kind: str) -> tuple[str, str]:
+        if self._body.values_by == "quotes":
+            return f"inside quotes a slot is text, so `| {kind}` cannot work", f"delete the quotes and `| {kind}`"
+        return f"`| {kind}` works only where the slot is the whole text", f"delete `| {kind}`, or the text around it"
+
+    def _unusable(self, slot: find.Slot, path: Path) -> None:
+        if slot.what == "section":
+            cause = f"sections of mustache ({{{{{slot.name}}}}}) are written in Jinja here"
+            self._fault(Place(path, slot.start), cause, f"write {find.in_jinja(slot.name)}")
+        elif slot.what == "comment":
+            self._fault(Place(path, slot.start), "a comment cannot stand for a value", "write a value")
+        else:
+            self._fault(Place(path, slot.start), "this slot is empty", "write the name of a column between {{ and }}")
+
+    def _value_slot(self, slot: find.Slot, path: Path) -> None:
+        bare, kind = find.split_kind(slot, self._known) or (slot, "scalar")
+        if bare.what == "column":
+            self._slot(ValueSlot(bare.name, kind))
+        elif bare.what == "expression":
+            self._logic(bare, path, kind)
+        else:
+            self._unusable(bare, path)
+
+    def _logic(self, slot: find.Slot, path: Path, kind: str) -> None:
+        from batchflow.prompts.logic import LogicFault  # noqa: PLC0415 - jinja2 only where a slot needs it
+
+        try:
+            self._slot(LogicSlot(slot.name, kind, self._compiled().expression(slot.name)))
+        except LogicFault as fault:
+            self._fault(Place(path, slot.start), fault.cause, fault.remedy)
+
+    def _template(self, text: str, path: Path) -> None:
+        from batchflow.prompts.logic import LogicFault  # noqa: PLC0415 - jinja2 only where a slot needs it
+
+        before = len(self.faults)
+        source = "".join(
+            part if odd % 2 else self._in_jinja(part, text, path) for odd, part in enumerate(_JINJA_SIGNS.split(text))
+        )
+        if len(self.faults) > before:
+            return
+        try:
+            self._slot(LogicSlot(source, "template", self._compiled().template(source)))
+        except LogicFault as fault:
+            self._fault(Place(path, max(0, text.find(fault.name))), fault.cause, fault.remedy)
+
+    def _in_jinja(self, part: str, text: str, path: Path) -> str:
+        """A stretch of a template with its slots as Jinja writes them."""
+        source, position = "", 0
+        for slot in find.find_slots(part, self._known):
+            if not isinstance(slot, find.Slot):
+                break  # Jinja says it
+            source += part[position : slot.start]
+            position = slot.end
+            if slot.what in {"section", "empty"}:
+                self._unusable(find.Slot(text.find(part) + slot.start, 0, slot.what, slot.name), path)
+            elif slot.what != "comment":
+                name = f"row[{slot.name!a}]" if slot.what == "column" else slot.name
+                source += "{{" + "-" * slot.trim_before + f" {name} " + "-" * slot.trim_after + "}}"
+        return source + part[position:]
+
+    def _compiled(self) -> "Logic":
+        if self._jinja is None:
+            from batchflow.prompts.logic import Logic  # noqa: PLC0415 - jinja2 only where a slot needs it
+
+            self._jinja = Logic(self._columns)
+        return self._jinja

@@ -1,0 +1,244 @@
+"""Jinja for slots that are more than a column: sandboxed, strict, and without anything that is not in the row.
+
+Imported only by templates that need it.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from batchflow.prompts.near import closest, no_column
+
+MAX_RANGE: Final = 10_000
+MAX_CHARACTERS: Final = 10_000_000
+MAX_POWER: Final = 1000
+_RETURN: Final = "\ue00d"  # stands for CR while Jinja, which makes LF of it, reads a template
+_NAME_LIKE: Final = re.compile(r"[\w \-]+")
+_ALIKE: Final = 0.8
+_PRINTABLE: Final = (str, int, float)
+
+
+class LogicFault(Exception):
+    """The expression cannot work for any row. name: what to look for in the template, to point at it."""
+
+    def __init__(self, cause: str, remedy: str, name: str = "") -> None:
+        super().__init__(cause)
+        self.cause, self.remedy, self.name = cause, remedy, name
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Something compiled. columns: those it reads, in the order of the header."""
+
+    template: jinja2.Template
+    columns: tuple[str, ...]
+
+    def text(self, values: Mapping[str, str]) -> str:
+        """What a template with `{% … %}` gives for the cells of one row. Errors: any."""
+        pieces, size = [], 0
+        for piece in self.template.root_render_func(self._context(values)):
+            size += len(piece)
+            if size > MAX_CHARACTERS:
+                raise jinja2.TemplateRuntimeError(f"the text is longer than {MAX_CHARACTERS:,} characters")
+            pieces.append(piece)
+        return "".join(pieces)
+
+    def result(self, values: Mapping[str, str]) -> Any:
+        """What an expression gives for the cells of one row. Errors: any."""
+        context = self._context(values)
+        for _ in self.template.root_render_func(context):
+            pass
+        result = context.vars["result"]
+        if isinstance(result, jinja2.Undefined):
+            raise jinja2.UndefinedError(result._undefined_message)  # noqa: SLF001 - as Jinja's own subclasses do
+        return result
+
+    def _context(self, values: Mapping[str, str]) -> Context:
+        return self.template.new_context({**_variables(values), "row": dict(values)})
+
+
+def printed(result: Any) -> str:
+    """A result as text. Errors: TemplateRuntimeError for what would not read as text or not be the same tomorrow."""
+    text = str(_finalize(result))
+    if len(text) > MAX_CHARACTERS:
+        raise jinja2.TemplateRuntimeError(f"the text is longer than {MAX_CHARACTERS:,} characters")
+    return text
+
+
+def _finalize(value: Any) -> Any:
+    if isinstance(value, jinja2.Undefined) or _is_printable(value):
+        return value
+    if value is None:
+        raise jinja2.TemplateRuntimeError("the result is none, which is no text")
+    kind = type(value).__name__
+    raise jinja2.TemplateRuntimeError(f"the result is a {kind}, which is no text; `| join(', ')` makes one of a list")
+
+
+def _is_printable(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_printable, value))
+    if isinstance(value, dict):
+        return all(map(_is_printable, value)) and all(map(_is_printable, value.values()))
+    return isinstance(value, _PRINTABLE) and value == value  # noqa: PLR0124 - NaN
+
+
+def _range(*arguments: int) -> range:
+    numbers = range(*arguments)
+    if len(numbers) > MAX_RANGE:
+        raise OverflowError(f"range gives at most {MAX_RANGE:,} numbers")
+    return numbers
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    # Jinja's own writes `<` as \\u003c, for web pages
+    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" and (abs(left) > 10**18 or abs(right) > MAX_POWER):
+            raise OverflowError("the power is too large")
+        if operator == "*":
+            for many, times in ((left, right), (right, left)):
+                if (
+                    isinstance(many, str | list | tuple)
+                    and isinstance(times, int)
+                    and len(many) * times > MAX_CHARACTERS
+                ):
+                    raise OverflowError(f"the text is longer than {MAX_CHARACTERS:,} characters")
+        return super().call_binop(context, operator, left, right)
+
+
+def _environment() -> _Environment:
+    environment = _Environment(
+        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_finalize, cache_size=0
+    )
+    environment.globals.clear()
+    environment.globals.update(range=_range, dict=dict)
+    del environment.filters["random"]
+    environment.filters["tojson"] = _tojson
+    return environment
+
+
+def _variables(columns: Collection[str] | Mapping[str, str]) -> dict[str, str]:
+    """Cells whose column can be written as a name."""
+    return {name: columns[name] if isinstance(columns, Mapping) else "" for name in columns if name.isidentifier()}
+
+
+class Logic:
+    """Compiles the expressions and templates of one body, for the columns that there are."""
+
+    def __init__(self, columns: Collection[str]) -> None:
+        self._columns = tuple(columns)
+        self._environment = _environment()
+
+    def expression(self, source: str) -> Program:
+        """What stands between `{{` and `}}`. Errors: LogicFault."""
+        try:
+            tree = self._environment.parse("{{ " + source + "\n}}")
+        except jinja2.TemplateSyntaxError as error:
+            raise (self._no_column(source) if self._meant(source) else self._syntax(error)) from None
+        output = tree.body[0]
+        if len(tree.body) != 1 or not isinstance(output, nodes.Output) or len(output.nodes) != 1:
+            raise LogicFault("this is not one expression", "write one expression between {{ and }}")
+        try:
+            columns = self._check(tree)
+        except LogicFault:
+            # `{{Person-Id}}` is no subtraction if there is a column Person-ID
+            if _NAME_LIKE.fullmatch(source) and closest(source, self._columns, cutoff=_ALIKE):
+                raise self._no_column(source) from None
+            raise
+        assign = nodes.Assign(nodes.Name("result", "store", lineno=1), output.nodes[0], lineno=1)
+        return self._program(nodes.Template([assign], lineno=1), columns)
+
+    def template(self, source: str) -> Program:
+        """A whole text with `{% … %}`; what stands outside the signs of Jinja stays as it is. Errors: LogicFault."""
+        try:
+            tree = self._environment.parse(source.replace("\r", _RETURN))
+        except jinja2.TemplateSyntaxError as error:
+            raise self._syntax(error) from None
+        for data in tree.find_all(nodes.TemplateData):
+            data.data = data.data.replace(_RETURN, "\r")
+        for constant in tree.find_all(nodes.Const):
+            if isinstance(constant.value, str):
+                constant.value = constant.value.replace(_RETURN, "\r")
+        if any(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends))):
+            raise LogicFault("a template cannot take in other files", "write the text here", "{%")
+        return self._program(tree, self._check(tree))
+
+    def _program(self, tree: nodes.Template, columns: tuple[str, ...]) -> Program:
+        tree.set_environment(self._environment)
+        try:
+            return Program(self._environment.from_string(tree), columns)
+        except jinja2.TemplateError as error:
+            raise LogicFault(_first_line(error), "correct the expression") from None
+        except SyntaxError as error:
+            raise LogicFault(f"this cannot be an expression: {error.msg}", "correct the expression") from None
+
+    def _meant(self, source: str) -> bool:
+        """Whether what is no expression was meant as the name of a column."""
+        return bool(_NAME_LIKE.fullmatch(source) or closest(source, self._columns, cutoff=_ALIKE))
+
+    def _syntax(self, error: jinja2.TemplateSyntaxError) -> LogicFault:
+        remedy = "write a column's name, or a Jinja expression like {{ Age | int + 1 }}"
+        if "No filter" in str(error.message):
+            remedy = "use a filter of Jinja, for example upper, lower, trim, replace, round, default, join"
+        return LogicFault(f"this is no expression of Jinja: {error.message}", remedy, "{%")
+
+    def _check(self, tree: nodes.Template) -> tuple[str, ...]:
+        """The columns that are read. Errors: LogicFault for a name that does not exist."""
+        try:
+            names = meta.find_undeclared_variables(tree) - set(self._environment.globals)
+        except jinja2.TemplateSyntaxError as error:  # a filter or test that does not exist
+            raise self._syntax(error) from None
+        known = set(_variables(self._columns))
+        used = set(self._row_columns(tree)) if "row" in names else set()
+        names.discard("row")
+        for name in sorted(names):
+            if name not in known:
+                raise self._no_column(name)
+        used |= names
+        return tuple(column for column in self._columns if column in used)
+
+    def _row_columns(self, tree: nodes.Template) -> Iterator[str]:
+        """Columns that are read as `row["First Name"]` or `row.Name`; all of them where `row` is used otherwise."""
+        plain = 0
+        reads: Iterator[nodes.Getitem | nodes.Getattr] = tree.find_all((nodes.Getitem, nodes.Getattr))
+        for node in reads:
+            if not (isinstance(node.node, nodes.Name) and node.node.name == "row"):
+                continue
+            name = node.attr if isinstance(node, nodes.Getattr) else _constant(node.arg)
+            if name in self._columns:
+                yield name
+                plain += 1
+            elif name is not None and not (isinstance(node, nodes.Getattr) and hasattr(dict, name)):
+                raise self._no_column(name)
+        if plain < sum(node.name == "row" for node in tree.find_all(nodes.Name)):
+            yield from self._columns
+
+    def _no_column(self, name: str) -> LogicFault:
+        return LogicFault(*no_column(name, self._columns), name)
+
+
+def _constant(node: nodes.Expr) -> str | None:
+    return node.value if isinstance(node, nodes.Const) and isinstance(node.value, str) else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def explain(error: Exception) -> str:
+    """What went wrong in one row, in one line."""
+    if isinstance(error, jinja2.TemplateError | OverflowError):
+        return _first_line(error)
+    return f"{type(error).__name__}: {_first_line(error)}"
