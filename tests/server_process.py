@@ -126,10 +126,10 @@ class ServerProcess:
 
     def request(self, method: str, path: str) -> Any:
         """The JSON answer of a path from the root on, such as /admin/health."""
-        asked = urllib.request.Request(  # noqa: S310 - loopback http
+        asked = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", method=method, headers={"Authorization": f"Bearer {self.key}"}
         )
-        with urllib.request.urlopen(asked, timeout=_PATIENCE) as answer:  # noqa: S310 - as above
+        with urllib.request.urlopen(asked, timeout=_PATIENCE) as answer:  # noqa: S310 - loopback http
             return json.load(answer)
 
     def audit(self, *, detail: bool = False) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_BLANK: Final = " \t\r\n"
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 
 
@@ -59,6 +60,8 @@ def is_json(raw: bytes) -> bool:
 
 
 def _skip(text: str, position: int) -> int:
+    if text[position : position + 1] not in _BLANK:
+        return position
     match = _BLANKS.match(text, position)
     return match.end() if match else position
 

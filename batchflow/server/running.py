@@ -1,8 +1,10 @@
 """Uvicorn, the gate, the routes and the worker together, from the first answer to the last."""
 
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Final
 
 import uvicorn
 
@@ -14,6 +16,9 @@ from batchflow.server.process import ServeOptions, announced, base_url_of
 from batchflow.server.responder import RESPONDER, RESPONDER_VERSION, Simulator
 from batchflow.server.store import Store
 from batchflow.server.worker import Pace, Worker
+
+_GRACE: Final = 0.5  # seconds that requests under way may still take at the end
+_SWITCH: Final = 0.0005  # seconds after which a working worker lets a request in
 
 
 class _Server(uvicorn.Server):
@@ -42,6 +47,7 @@ def run(
     ready: Callable[[str], None] | None,
 ) -> None:
     """Serve on the bound socket until told to stop; raises what the worker died of."""
+    sys.setswitchinterval(_SWITCH)
     port = listener.getsockname()[1]
     address = base_url_of(options.host, port)
     worker = Worker(store, Simulator(options.seed), faults, Pace(options.delay, options.rows_per_second))
@@ -53,10 +59,18 @@ def run(
     api = Api(store, faults, wake=worker.wake, stop=stop, about=about)
     gate = Gate(api.application(), token)
     config = uvicorn.Config(
-        gate, http=Connection, ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False, timeout_graceful_shutdown=0.5, timeout_keep_alive=65,
-    )  # fmt: skip
-
+        gate,
+        http=Connection,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=65,
+        timeout_graceful_shutdown=_GRACE,  # type: ignore[arg-type]  # it may be a fraction: asyncio takes it
+    )
     with ExitStack() as stack:
         stack.callback(worker.stop)
 

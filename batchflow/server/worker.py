@@ -5,7 +5,7 @@ server goes on where its last commit was. No step executes a row twice.
 """
 
 import threading
-from collections.abc import Callable  # noqa: TC003 - in line with the other modules
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 

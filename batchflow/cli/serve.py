@@ -1,0 +1,57 @@
+"""`batchflow serve`: the local Batch API in the foreground, with simulated answers."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(  # noqa: PLR0917 - each is an option of the command line
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps files and batches. [default: a temporary one]", show_default=False),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Loopback address to listen on; others are refused.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 finds a free one.")] = 0,
+    info: Annotated[
+        Path | None, typer.Option(help="File to write port, pid, token and base URL to, once the server answers.")
+    ] = None,
+    idle: Annotated[float | None, typer.Option(help="End after this many seconds without a request.")] = None,
+    faults: Annotated[
+        Path | None, typer.Option(help="YAML or JSON file of faults to commit, to try a client out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives other answers.")] = 0,
+    delay: Annotated[float, typer.Option(help="Seconds that a batch takes at least.")] = 0.3,
+    rows_per_second: Annotated[float, typer.Option(help="The most rows executed per second.")] = 20_000.0,
+    audit: Annotated[
+        Path | None, typer.Option(help="File to write the account of executed rows to, at the end.")
+    ] = None,
+) -> None:
+    """Run the local Batch API: any OpenAI client can use it; its answers are SIMULATED.
+
+    With BATCHFLOW_SERVER_TOKEN set, that key is asked for; else any key is let in and sees its own files and batches.
+    """
+    from batchflow.server.process import TOKEN_VARIABLE, ServeOptions  # noqa: PLC0415 - `--help` must not pay for it
+    from batchflow.server.process import serve as serve_until_told  # noqa: PLC0415 - as above
+
+    def ready(address: str) -> None:
+        sys.stderr.write(
+            f"Local Batch API with SIMULATED answers at {address} - use it with OPENAI_BASE_URL={address} "
+            f"OPENAI_API_KEY=<the value of {TOKEN_VARIABLE} if set, else any>; Ctrl-C ends it\n"
+        )
+        sys.stderr.flush()
+
+    options = ServeOptions(
+        store=store,
+        host=host,
+        port=port,
+        info=info,
+        idle=idle,
+        faults=faults,
+        seed=seed,
+        delay=delay,
+        rows_per_second=rows_per_second,
+        audit=audit,
+    )
+    serve_until_told(options, ready=ready)
