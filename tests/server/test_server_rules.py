@@ -160,7 +160,7 @@ def test_a_token_is_asked_for(tmp_path: Path) -> None:
         assert not server.info.exists()
 
 
-def test_the_audit_counts_rows_and_calls(tmp_path: Path, plain: ServerProcess, client: Client) -> None:
+def test_the_audit_counts_rows_and_calls(plain: ServerProcess, client: Client) -> None:
     before = plain.audit(detail=True)
     lines = [line(number, text="the same") for number in (1, 2, 3)]
     for _ in range(2):
