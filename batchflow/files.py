@@ -92,7 +92,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """An open binary file that appears as `path` when the block ends without an error, and leaves nothing otherwise."""
     temporary = temporary_for(path)
     try:
-        with explained(path), temporary.open("xb") as handle:
+        with explained(path), temporary.open("x+b") as handle:
             yield handle
         publish(temporary, path)
     except BaseException:
@@ -229,6 +229,12 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def log_handle(path: Path) -> BinaryIO:
+    """A file that another process of ours writes its own words to; replaced at every start, private."""
+    with explained(path):
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
 
 def sha256_of(path: Path) -> str:

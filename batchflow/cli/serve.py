@@ -32,8 +32,8 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
 
     With BATCHFLOW_SERVER_TOKEN set, that key is asked for; else any key is let in and sees its own files and batches.
     """
-    from batchflow.server.process import TOKEN_VARIABLE, ServeOptions  # noqa: PLC0415 - `--help` must not pay for it
-    from batchflow.server.process import serve as serve_until_told  # noqa: PLC0415 - as above
+    from batchflow.server.process import TOKEN_VARIABLE, ServeOptions
+    from batchflow.server.process import serve as serve_until_told
 
     def ready(address: str) -> None:
         sys.stderr.write(

@@ -92,27 +92,26 @@ def _damaged(path: Path, line: int, cause: str) -> JournalDamaged:
 class Journal:
     """The one writer of a run's journal. Open it under the run's lock; every append is durable before it returns."""
 
-    def __init__(self, path: Path, events: Sequence[Event], length: int) -> None:
+    def __init__(self, path: Path, *, count: int = 0, length: int = 0) -> None:
         self.path = path
-        self.events: list[Event] = list(events)
+        self._count = count
         self._file = files.AppendFile(path, length=length)
         self._broken = False
 
     @classmethod
     def create(cls, path: Path, run: str) -> "Journal":
-        journal = cls(path, (), 0)
+        journal = cls(path)
         journal.append([Event("journal", {"version": JOURNAL_VERSION, "run": run})])
         return journal
 
     @classmethod
-    def take_over(cls, path: Path) -> "Journal":
-        """Become the writer: cut a torn tail, then record who writes from here on."""
+    def take_over(cls, path: Path) -> tuple["Journal", tuple[Event, ...]]:
+        """Become the writer: cut a torn tail, then record who writes from here on. Returns all events as well."""
         found = replay(path)
-        journal = cls(path, found.events, found.length)
+        journal = cls(path, count=len(found.events), length=found.length)
         if journal.foreign():
             journal._file.truncate(found.length)
-        journal.append([_writer()])
-        return journal
+        return journal, (*found.events, *journal.append([_writer()]))
 
     def foreign(self) -> bool:
         """Whether the file is not as this writer left it."""
@@ -126,15 +125,14 @@ class Journal:
                 hint="one process advances a run; look for it on the machines that share this folder",
             )
 
-    def append(self, events: Iterable[Event]) -> None:
-        """Record events together, durably. After a failure nothing is ever appended again by this process."""
+    def append(self, events: Iterable[Event]) -> tuple[Event, ...]:
+        """Record events together, durably; returns them as recorded. After a failure nothing is ever appended again."""
         if self._broken:
             raise JournalDamaged(f"an earlier append to {self.path} failed; nothing more is recorded by this process")
         self.check_writer()
-        batch = list(events)
-        if not batch:
-            return
-        lines = [encode(event, len(self.events) + offset) for offset, event in enumerate(batch)]
+        lines = [encode(event, self._count + offset) for offset, event in enumerate(events)]
+        if not lines:
+            return ()
         content = b"".join(lines)
         failpoints.hit("journal.before-append")
         if failpoints.armed("journal.torn-append"):
@@ -144,8 +142,9 @@ class Journal:
         with files.explained(self.path):
             self._file.append(content)
         self._broken = False
-        self.events += [decode(line[:-1]) for line in lines]
+        self._count += len(lines)
         failpoints.hit("journal.after-append")
+        return tuple(decode(line[:-1]) for line in lines)
 
     def close(self) -> None:
         self._file.close()

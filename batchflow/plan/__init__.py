@@ -1,1 +1,1 @@
-"""The frozen result of compiling a study: who is asked, what is asked, where it lies. Three readers: plan, run, status."""
+"""The frozen result of compiling a study: who is asked, what, and where it lies. Three readers: plan, run, status."""

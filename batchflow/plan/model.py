@@ -1,4 +1,4 @@
-"""The plan of a run as it is frozen in manifest.json: provenance, identity and size. What happens to it stands in the journal."""
+"""The plan of a run, frozen in manifest.json: provenance, identity, size. What happens to it stands in the journal."""
 
 import json
 from collections.abc import Mapping
@@ -13,11 +13,14 @@ MANIFEST_SCHEMA: Final = "batchflow.manifest/1"
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """The table that was read; sha256 is of the file's bytes, rows_sha256 of the rows as read."""
+    """The table that was read; sha256 is of the file's bytes, reading_sha256 of the way it was read, rows_sha256 of
+    the rows as read.
+    """
 
     path: str
     sha256: str
     rows_sha256: str
+    reading_sha256: str
     rows: int
     delimiter: str
     drop_blank: bool

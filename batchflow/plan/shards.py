@@ -1,4 +1,4 @@
-"""Cutting requests into the files that travel: at both limits of the API, never over them, each hashed on its way out."""
+"""Cutting requests into the files that travel: at both limits of the API, never over them, each hashed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,9 @@ class ShardCutter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._file is not None:
             self._file.discard()
 

@@ -1,4 +1,4 @@
-"""Who is asked: the spec's provider resolved to an address, a key's name and a scope. Reads the environment, sends nothing."""
+"""Who is asked: the spec's provider resolved to an address, a key's name and a scope. Sends nothing."""
 
 import os
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from batchflow.errors import EnvironmentError_, UsageError
 from batchflow.identity import LOCAL_RESPONDER, LOCAL_RESPONDER_VERSION, scope_of
-from batchflow.spec.model import ProviderSpec
+from batchflow.spec.provider import ProviderSpec
 
 LOCAL: Final = "local"
 OPENAI: Final = "openai"

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
-from batchflow.errors import EnvironmentError_, ProviderDoubt, ProviderRefused
+from batchflow.errors import ProviderDoubt, ProviderRefused
+from batchflow.plan.target import LOOPBACK, Target
 from batchflow.providers.base import Batch, Page, RemoteFile, parse_batch, parse_file, parse_page
 
 CALL_TIMEOUT: Final = 60.0  # seconds for create, list and retrieve
 PAGE: Final = 100
 _OTHERS_SETTINGS: Final = ("OPENAI_CUSTOM_HEADERS", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 _DOUBTFUL: Final = frozenset({408, 409})
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Reply = TypeVar("Reply")
 
@@ -35,7 +35,7 @@ class OpenAIProvider:
         self.host = urlsplit(base_url).hostname or ""
         self.simulated = simulated
         # a proxy of the environment has no business with this machine's own servers
-        transport = openai.DefaultHttpx2Client(trust_env=False) if self.host in _LOOPBACK else None
+        transport = openai.DefaultHttpx2Client(trust_env=False) if self.host in LOOPBACK else None
         with _environment_without(() if own_settings else _OTHERS_SETTINGS):
             self._client = openai.OpenAI(base_url=base_url, api_key=api_key, http_client=transport)
         self._brief = self._client.with_options(timeout=CALL_TIMEOUT)
@@ -85,31 +85,11 @@ class OpenAIProvider:
         self._client.close()
 
 
-def from_environment(name: str, base_url: str | None, api_key_env: str | None) -> OpenAIProvider:
-    """The provider that a spec names, with its key from the environment.
-
-    Raises EnvironmentError_ if the key is not set, or if a plain http address is not on this machine.
-    """
-    address, variable = address_of(base_url), api_key_env or "OPENAI_API_KEY"
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise EnvironmentError_(
-            f"no key: the environment variable {variable} is not set",
-            hint=f"export {variable}=…, or try the study free of charge with `--provider local`",
-        )
-    return OpenAIProvider(name=name, base_url=address, api_key=key, own_settings=base_url is None)
-
-
-def address_of(base_url: str | None) -> str:
-    """The address that a spec's provider is asked at: the spec's own, the environment's, or OpenAI's."""
-    address = base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or "https://api.openai.com/v1"
-    parts = urlsplit(address)
-    if parts.scheme != "https" and not (parts.scheme == "http" and (parts.hostname or "") in _LOOPBACK):
-        raise EnvironmentError_(
-            f"the provider's address {parts.scheme}://{parts.hostname or ''} is not safe for a key",
-            hint="use https; plain http is for this machine's own servers only",
-        )
-    return address
+def connect(target: Target) -> OpenAIProvider:
+    """The provider of a target, with its key from the environment; raises EnvironmentError_ where there is none."""
+    return OpenAIProvider(
+        name=target.name, base_url=target.base_url, api_key=target.key(), own_settings=target.own_settings
+    )
 
 
 @contextmanager

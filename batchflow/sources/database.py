@@ -19,6 +19,7 @@ def connection(scratch: Path | None = None) -> "Iterator[DuckDBPyConnection]":
 
     settings: dict[str, Any] = {
         "memory_limit": "256MB",
+        "enable_external_file_cache": False,
         "threads": 1,  # with one, rows are written in the order in which they are read
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,

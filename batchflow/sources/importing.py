@@ -66,7 +66,7 @@ class Import:
         """The number of rows now in the temporary parquet file."""
         group = _row_group(self._path.stat().st_size, surveyed.records)
         if self._trusted(surveyed):
-            query = self._query(self._path, self._reading.delimiter, drop_blank=self._reading.drop_blank)
+            query = self._query(self._path, self._reading.delimiter, crlf=surveyed.crlf, drop=self._reading.drop_blank)
             try:
                 if _copy_to(database, query, temporary, group) == surveyed.records - 1:
                     return surveyed.records - 1
@@ -75,7 +75,7 @@ class Import:
         canonical = scratch / "canonical.csv"
         expected = self._rewrite(canonical)
         try:
-            rows = _copy_to(database, self._query(canonical, ",", drop_blank=False), temporary, group)
+            rows = _copy_to(database, self._query(canonical, ",", crlf=False, drop=False), temporary, group)
         except duckdb.Error as error:
             cause = f"the file cannot be read: {str(error).splitlines()[0]}"
             raise DataError([self._fault(cause, "look for a value of more than 50 MB")]) from error
@@ -90,20 +90,21 @@ class Import:
         full = surveyed.delimiters == surveyed.records * (len(self._reading.columns) - 1)
         return surveyed.plain and full and not (surveyed.quotes and self._reading.drop_blank)
 
-    def _query(self, path: Path, delimiter: str, *, drop_blank: bool) -> str:
+    def _query(self, path: Path, delimiter: str, *, crlf: bool, drop: bool) -> str:
         columns = self._reading.columns
         cells = [f"c{position}" for position in range(len(columns))]
         schema = ", ".join(f"'{cell}': 'VARCHAR'" for cell in cells)
+        line_end = r"'\r\n'" if crlf else r"'\n'"
         source = (
             f"SELECT row_number() OVER () AS n, * FROM read_csv({literal(pattern(path))}, columns={{{schema}}},"
             f" auto_detect=false, header=true, delim={literal(delimiter)}, quote='\"', escape='\"', nullstr='',"
             " allow_quoted_nulls=false, parallel=false, compression='none', hive_partitioning=false,"
-            f" max_line_size={MAX_RECORD})"
+            f" new_line={line_end}, max_line_size={MAX_RECORD})"
         )
         if len(columns) == 1:
             source += " WHERE c0 IS NOT NULL"  # elsewhere DuckDB skips blank lines by itself
         cells = [f"t.{cell}" for cell in cells]
-        if drop_blank:
+        if drop:
             cells = [f"nullif(regexp_replace({cell}, '^ ', ''), '')" for cell in cells]
         row_id = "t.n::VARCHAR" if self._id is None else cells[self._id]
         kept = [f"{cell} AS {identifier(column.stored)}" for cell, column in zip(cells, columns, strict=True)]
@@ -121,7 +122,8 @@ class Import:
                 total += len(found)
                 faults += found[: SHOWN_FAULTS - len(faults)]
                 if record and not total:
-                    writer.write(_quoted(record.values))
+                    # names are not read again, and a line break in one would lead DuckDB astray
+                    writer.write(_quoted(record.values if records > 1 else ["-"] * width))
             if total:
                 hidden = total - len(faults)
                 raise DataError(

@@ -157,22 +157,29 @@ def lookup(path: Path, *, custom_id: str | None = None, shard: int = 0, lines: S
     return [Mapped(*row) for row in rows]
 
 
-def count_shared(
-    path: Path, other: Path, *, shards: Sequence[int] | None = None, ids: Iterable[Sequence[str]] = ()
-) -> int:
-    """How many requests of a map have the same request_key as requests of another one: in the given shards of that,
-    or with the given custom_ids.
-    """
+class Others(NamedTuple):
+    """Requests of another run's round: those in the given shards, or with the given custom_ids."""
+
+    path: Path
+    shards: Sequence[int] = ()
+    ids: Sequence[str] = ()
+
+
+def count_shared(path: Path, others: Iterable[Others]) -> int:
+    """How many requests of a map have the same request_key as some of the others."""
     with connection() as con:
-        con.execute("CREATE TABLE wanted (custom_id VARCHAR)")
-        for part in ids:
+        con.execute("CREATE TABLE keys (request_key VARCHAR)")
+        for other in others:
+            con.execute("CREATE OR REPLACE TABLE wanted (custom_id VARCHAR)")
             with con.appender("wanted") as appender:
-                appender.append_rows([(custom_id,) for custom_id in part])
-        limit = "custom_id IN (SELECT custom_id FROM wanted)" if shards is None else "list_contains($shards, shard)"
+                appender.append_rows([(custom_id,) for custom_id in other.ids])
+            con.execute(
+                f"INSERT INTO keys SELECT request_key FROM read_parquet('{_quoted(other.path)}') "
+                "WHERE list_contains(?, shard) OR custom_id IN (SELECT custom_id FROM wanted)",
+                [list(other.shards)],
+            )
         rows = con.execute(
-            f"SELECT count(*) FROM read_parquet('{_quoted(path)}') WHERE request_key IN "
-            f"(SELECT request_key FROM read_parquet('{_quoted(other)}') WHERE {limit})",
-            {} if shards is None else {"shards": list(shards)},
+            f"SELECT count(*) FROM read_parquet('{_quoted(path)}') WHERE request_key IN (SELECT request_key FROM keys)"
         ).fetchall()
     return int(rows[0][0])
 

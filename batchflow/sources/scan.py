@@ -45,6 +45,7 @@ class Survey:
     records: int
     delimiters: int
     quotes: bool
+    crlf: bool
     plain: bool
 
 
@@ -295,7 +296,7 @@ def survey(path: Path, delimiter: str, shown: str) -> Survey:
     sign = delimiter.encode()
     escaped = re.escape(sign)
     # once every quoted stretch is a single quote, a plain file has quotes at the edges of fields only
-    odd = re.compile(rb'[^%s\n]"|"[^%s\r\n]|\A\r?\n' % (escaped, escaped))
+    odd = re.compile(rb'"(?:[^%s\r\n]|(?<=[^%s\n]"))' % (escaped, escaped))
     records = delimiters = lf = crlf = cr = 0
     plain, quotes = True, False
     for piece in _balanced(path):
@@ -303,12 +304,15 @@ def survey(path: Path, delimiter: str, shown: str) -> Survey:
         if quoted:
             outside = re.sub(rb'"+', b'"', re.sub(rb'"[^"]*"', b'"', piece))
             quotes = True
-        plain = plain and quoted % 2 == 0 and not odd.search(outside)
+            plain = plain and quoted % 2 == 0 and not odd.search(outside)
+        if not records:
+            plain = plain and not outside.startswith((b"\r", b"\n"))
         lf, crlf, cr = lf + outside.count(b"\n"), crlf + outside.count(b"\r\n"), cr + outside.count(b"\r")
         lines = outside.replace(b"\r\n", b"\n").split(b"\n")
         records += len(lines) - lines.count(b"")
         delimiters += outside.count(sign)
-    return Survey(sha256, records, delimiters, quotes, plain and cr == crlf and crlf in {0, lf})
+    plain = plain and cr == crlf and crlf in {0, lf}
+    return Survey(sha256, records, delimiters, quotes, crlf > 0, plain)
 
 
 def _balanced(path: Path) -> Iterator[bytes]:

@@ -1,0 +1,80 @@
+"""What an argument SPEC|RUN means: an experiment file, a folder of one, a run's id or folder."""
+
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from batchflow.errors import UsageError
+from batchflow.plan.folder import RunFolder
+from batchflow.plan.model import Plan, read_plan
+from batchflow.plan.project import RUNS, Project
+
+DEFAULT = "experiment.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A run that was asked for. differs: it is the newest of its experiment, but the spec was changed since."""
+
+    folder: RunFolder
+    plan: Plan
+    project: Project
+    differs: bool = False
+
+    @property
+    def database(self) -> Path:
+        return self.project.folder / self.plan.database
+
+
+def spec_path(argument: Path) -> Path:
+    """The experiment file that an argument names: itself, or the one in the folder."""
+    return argument / DEFAULT if argument.is_dir() and (argument / DEFAULT).is_file() else argument
+
+
+def find_run(argument: str | None) -> Target:
+    """The run that an argument names; raises UsageError with what there is instead."""
+    path = Path(argument or DEFAULT)
+    if path.is_dir() and (path / "manifest.json").is_file():
+        return _of_folder(path.resolve())
+    spec = spec_path(path)
+    if spec.is_file():
+        return _of_spec(spec)
+    found = list(dict.fromkeys(found.resolve() for found in _named(path.name)))
+    if len(found) == 1:
+        return _of_folder(found[0])
+    if found:
+        raise UsageError(f"{argument}: several runs have this name", hint="give the run's folder instead")
+    raise UsageError(
+        f"{argument or DEFAULT}: neither an experiment file nor a run is there",
+        hint="give an experiment.yaml, a run's folder, or the id that `batchflow runs` shows",
+    )
+
+
+def _named(run: str) -> chain[Path]:
+    here = Path()
+    places = (here.glob(f"{prefix}{RUNS}/{run}") for prefix in ("", "*/", "*/*/", "../"))
+    return chain.from_iterable((path for path in place if (path / "manifest.json").is_file()) for place in places)
+
+
+def _of_folder(path: Path) -> Target:
+    return Target(RunFolder(path), read_plan(path / "manifest.json"), Project(path.parent.parent))
+
+
+def _of_spec(path: Path) -> Target:
+    from batchflow.spec.load import load_spec
+
+    spec = load_spec(path)
+    project = Project(spec.folder)
+    newest = project.newest(spec.experiment.name)
+    if newest is None:
+        raise UsageError(f"{path}: this study has no run yet", hint=f"start it with `batchflow run {path}`")
+    folder, plan = newest
+    template = spec.experiment.template
+    pairs = [(path, folder.spec / DEFAULT)]
+    if isinstance(template, str):
+        pairs.append((spec.resolve(template), folder.spec / Path(template).name))
+    return Target(folder, plan, project, differs=any(not _same(one, other) for one, other in pairs))
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()

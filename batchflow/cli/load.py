@@ -1,0 +1,37 @@
+"""`batchflow load`: the tables of a run, from its folder."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from batchflow.cli import render
+from batchflow.cli.find import find_run
+from batchflow.cli.options import Json, RunArgument
+from batchflow.errors import ExitStatus
+
+
+def load(
+    run: RunArgument = None,
+    *,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the run's tables anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Load a run's answers into its database, offline; exits with the run's own status."""
+    from batchflow.cli.report import outcome_table, run_json
+    from batchflow.engine.run import view
+    from batchflow.steps.load import Loader
+
+    target = find_run(run)
+    found = view(target.folder)
+    rows = Loader(target.folder, target.plan, target.database).load(found.state, anew=rebuild)
+    record = run_json(found, target.database, up_to_date=False)
+    render.note(
+        f"{target.plan.run}: {render.plural(rows, 'response')} loaded into {target.database}\n\n{outcome_table(found)}"
+    )
+    if as_json:
+        render.emit("load", {**record, "rows": rows})
+    requests = record["requests"]
+    if record["state"] == "in_progress":
+        sys.exit(ExitStatus.UNFINISHED)
+    sys.exit(ExitStatus.COMPLETE if requests["answered"] == requests["total"] else ExitStatus.ENDED_SHORT)

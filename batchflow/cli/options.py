@@ -1,0 +1,15 @@
+"""Options and arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, words on stderr.")]
+SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment file, or its folder.")]
+RunArgument = Annotated[
+    str | None, typer.Argument(metavar="SPEC|RUN", help="An experiment file, a run's id, or a run's folder.")
+]
+ProviderOption = Annotated[
+    str | None, typer.Option("--provider", help="Ask this provider instead of the spec's: local or openai.")
+]

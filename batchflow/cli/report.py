@@ -1,0 +1,97 @@
+"""What a run has come to, as `run --json`, `status --json` and people read it."""
+
+from pathlib import Path
+from typing import Any
+
+from batchflow.cli import render
+from batchflow.engine.run import RunView
+from batchflow.errors import BatchflowError
+from batchflow.results.outcome import DESCRIBED, Outcome
+from batchflow.steps.summary import State, account_of, batches_accepted, state_of
+
+SAMPLES = 3
+
+
+def run_json(run: RunView, database: Path, *, up_to_date: bool) -> dict[str, Any]:
+    """The object of `batchflow.run/1`; design.md section 8."""
+    account, plan = account_of(run.state), run.plan
+    owed = account.owed.total()
+    return {
+        "run": plan.run,
+        "folder": str(run.folder.path),
+        "database": str(database),
+        "state": state_of(run.state).value,
+        "simulated": plan.simulated,
+        "requests": {
+            "total": plan.requests,
+            "answered": account.answered,
+            "failed": plan.requests - owed - account.answered,
+            "owed": owed,
+            "reused": 0,
+        },
+        "outcomes": {kind: count for kind, count in sorted(account.outcomes.items()) if count},
+        "batches": batches_accepted(run.state),
+        "rounds": run.state.round,
+        "lines": {"doubled": account.doubled, "unknown": account.unknown, "unreadable": account.unreadable},
+        "cost_usd": None,
+        "up_to_date": up_to_date,
+    }
+
+
+def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched: bool) -> str:
+    """The end of a run for people: outcomes, samples, and what to do next."""
+    account = account_of(run.state)
+    marker = render.simulated(really=run.plan.simulated)
+    lines = [f"{run.plan.run}{marker}: {_verdict(run, ended=ended, untouched=untouched)}", "", outcome_table(run)]
+    strange = [(account.doubled, "doubled"), (account.unknown, "unknown"), (account.unreadable, "unreadable")]
+    told = [f"{count:,} {word}" for count, word in strange if count]
+    if told:
+        lines += ["", f"Result lines left aside, never loaded: {', '.join(told)}."]
+    if ended:
+        lines += [*_samples(run, database), "", f"Results: {database}"]
+        lines.append(f"Next: batchflow results {spec}    or open the table `results` in DuckDB")
+    else:
+        lines += ["", f"Next: batchflow run {spec}"]
+    return "\n".join(lines)
+
+
+def _verdict(run: RunView, *, ended: bool, untouched: bool) -> str:
+    account, state = account_of(run.state), state_of(run.state)
+    owed = account.owed.total()
+    if not ended:
+        return "not finished yet; run the same command again to go on."
+    if state is State.PARTIAL:
+        word = f"ended with {render.plural(owed, 'request')} owed after {render.plural(run.state.round, 'round')}"
+        return f"{word}; no call was made. Raise retry.max_rounds to ask for them again." if untouched else f"{word}."
+    head = "up to date, no call was made. " if untouched else ""
+    if account.answered == run.plan.requests:
+        return f"{head}All {render.plural(account.answered, 'request')} answered."
+    return (
+        f"{head}{account.answered:,} of {run.plan.requests:,} requests answered, the others have another final outcome."
+    )
+
+
+def outcome_table(run: RunView) -> str:
+    """Every request counted once, final outcomes first."""
+    account = account_of(run.state)
+    rows: list[tuple[str, str, str]] = []
+    for counts, word in ((account.final, ""), (account.owed, "owed: ")):
+        rows += [(kind, f"{counts[kind]:,}", word + DESCRIBED[Outcome(kind)]) for kind in Outcome if counts.get(kind)]
+    rows.append(("total", f"{account.requests:,}", f"{run.plan.requests:,} requests planned"))
+    return render.table(("outcome", "requests", "meaning"), rows, right=frozenset({1}))
+
+
+def _samples(run: RunView, database: Path) -> list[str]:
+    """A few answers, so that one sees at once whether they are what was meant."""
+    from batchflow.sinks.reader import open_reader
+
+    try:
+        with open_reader(database) as reader:
+            names = reader.columns(run.plan.run)
+            rows = list(reader.rows(run.plan.run, limit=SAMPLES))
+    except BatchflowError:
+        return []
+    where = {name: names.index(name) for name in ("row_id", "outcome", "content")}
+    shown = [(row[where["row_id"]], row[where["outcome"]], row[where["content"]]) for row in rows]
+    title = "Sample answers" + render.simulated(really=run.plan.simulated)
+    return ["", f"{title}:", render.table(("row_id", "outcome", "content"), shown)]

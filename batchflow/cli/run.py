@@ -1,0 +1,203 @@
+"""`batchflow run`: carry a study through, or go on with it."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from batchflow.cli import render
+from batchflow.cli.find import spec_path
+from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.errors import ExitStatus, UsageError
+
+
+def run(
+    spec: SpecArgument,
+    *,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="STEP", help="Stop after this step: build, upload, start, poll, collect or load."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do what can be done at once, then leave.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make another run and ask everything again.")] = False,
+    provider: ProviderOption = None,
+    as_json: Json = False,
+) -> None:
+    """Run a study, or go on with it: nothing is bought twice, however often this is called."""
+    from batchflow.engine.planning import plan_run
+    from batchflow.plan.study import compile_study
+    from batchflow.plan.target import resolve
+    from batchflow.spec.load import load_spec
+
+    path = spec_path(spec)
+    last = _step(until)
+    loaded = load_spec(path)
+    target = resolve(loaded.experiment.provider, provider)
+    if not target.simulated and last != "build":
+        target.key()  # a missing key is said before anything is built
+    study = compile_study(loaded, provider)
+    for line in study.notes():
+        render.note(f"note: {line}")
+    planned = plan_run(study, fresh=fresh, hold=True)
+    command = _Command(path, study, planned, wait=not no_wait, until=last)
+    sys.exit(command.carry_out(yes=yes, as_json=as_json))
+
+
+def _step(until: str | None) -> str:
+    from batchflow.steps.base import StepName
+
+    names = [step.value for step in StepName]
+    if until is not None and until not in names:
+        raise UsageError(f"--until {until}: there is no such step", hint=f"the steps are {', '.join(names)}")
+    return until or "load"
+
+
+class _Command:
+    """One call of `batchflow run` on a planned run, whose lock it holds."""
+
+    def __init__(self, path: Path, study: Any, planned: Any, *, wait: bool, until: str) -> None:
+        from batchflow.steps.base import StepName
+        from batchflow.steps.load import Loader
+
+        self._path, self._study, self._planned = path, study, planned
+        self._wait, self._until = wait, StepName(until)
+        self._view = planned.run
+        database = study.spec.resolve(study.spec.experiment.output.database)
+        self._loader = Loader(self._view.folder, self._view.plan, database)
+
+    def carry_out(self, *, yes: bool, as_json: bool) -> ExitStatus:
+        from batchflow.engine.rebuild import ensure_loaded
+        from batchflow.steps.base import StepName
+        from batchflow.steps.summary import may_continue
+
+        try:
+            for line in self._planned.notes:
+                render.note(f"note: {line}")
+            ended = not may_continue(self._view.state, self._study.spec.experiment.retry.max_rounds)
+            if ended:
+                ensure_loaded(self._study.spec.folder, self._loader, self._view.state, say=render.note)
+            elif self._until is not StepName.BUILD:
+                self._confirm(yes=yes)
+                ended = self._drive()
+        finally:
+            self._planned.lock.release()
+        return self._report(ended=ended, as_json=as_json)
+
+    def _confirm(self, *, yes: bool) -> None:
+        """Nothing leaves the machine unasked; what was agreed to once is only fetched."""
+        from batchflow.journal.state import Phase
+
+        target, view = self._study.target, self._view
+        unsent = {Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED}
+        shards = [shard for shard in view.state.shards(view.state.round) if shard.phase in unsent]
+        waiting = sum(shard.requests for shard in shards)
+        again = waiting or sum(1 for shard in view.state.shards(view.state.round) if shard.collected is None) == 0
+        if target.simulated or not again:
+            return
+        requests = render.plural(waiting, "request") if waiting else "the requests that are still owed"
+        line = f"Send {requests} for {view.plan.model} to {target.host}. The cost is not known in this version."
+        if self._planned.answered:
+            line += (
+                f" {self._planned.answered:,} of them are already answered in other runs of this project and would be"
+                " bought again: taking answers over is not supported yet."
+            )
+        render.note(line)
+        if yes:
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(
+                "nobody is there to agree to the bill: nothing was sent", hint="add --yes to send without asking"
+            )
+        if not typer.confirm("Go on?", err=True):
+            raise UsageError("not agreed: nothing was sent")
+
+    def _drive(self) -> bool:
+        """Advance the run; True if it has ended."""
+        from batchflow.cli.progress import Progress
+        from batchflow.engine.lanes import Settings, Shared
+        from batchflow.engine.run import OpenRun, view
+        from batchflow.engine.runner import Ending, Runner
+
+        experiment, target = self._study.spec.experiment, self._study.target
+        opened = OpenRun(self._view.folder, self._planned.lock)
+        progress = Progress(opened)
+        settings = Settings(
+            interval=target.interval(experiment.polling.interval),
+            settle=target.settle,
+            batches_in_flight=experiment.limits.batches_in_flight,
+            max_rounds=experiment.retry.max_rounds,
+            requests_per_batch=experiment.limits.requests_per_batch,
+            bytes_per_batch=experiment.limits.bytes_per_batch,
+            until=self._until,
+            wait=self._wait,
+        )
+        try:
+            with self._provider() as provider, _signals() as signals:
+                shared = Shared(opened, provider, settings, progress.say)
+                ending = Runner(shared, self._loader, progress, signals).drive()
+        finally:
+            progress.close()
+            opened.close()
+        self._view = view(self._view.folder)
+        return ending is Ending.ENDED
+
+    @contextmanager
+    def _provider(self) -> Iterator[Any]:
+        """The provider, let go of at the end; a local server stays for a command that does not wait."""
+        from batchflow.providers.local import LocalProvider, LocalServer
+        from batchflow.providers.openai import connect
+
+        target = self._study.target
+        if not target.simulated:
+            provider = connect(target)
+            try:
+                yield provider
+            finally:
+                provider.close()
+            return
+        local = LocalProvider(LocalServer(self._view.folder.server, target.seed))
+        stays = not self._wait
+        try:
+            yield local
+        finally:
+            local.close()
+            if not stays:
+                local.stop()
+
+    def _report(self, *, ended: bool, as_json: bool) -> ExitStatus:
+        from batchflow.cli.report import run_json, run_text
+
+        untouched = self._view is self._planned.run
+        record = run_json(self._view, self._loader.database, up_to_date=ended and untouched)
+        render.note(run_text(self._view, self._loader.database, self._path, ended=ended, untouched=untouched))
+        if as_json:
+            render.emit("run", record)
+        if not ended:
+            return ExitStatus.UNFINISHED
+        short = record["requests"]["answered"] < record["requests"]["total"]
+        return ExitStatus.ENDED_SHORT if short else ExitStatus.COMPLETE
+
+
+@contextmanager
+def _signals() -> Iterator[Any]:
+    """Ctrl-C, SIGTERM and SIGHUP end the run in order; what was there before is put back."""
+    from batchflow.engine.runner import Signals
+
+    told = Signals()
+
+    def tell(number: int, frame: object) -> None:
+        del frame
+        told.name = signal.Signals(number).name
+
+    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, tell) for number in caught}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,68 @@
+"""`batchflow runs`: the runs of a project."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from batchflow.cli import render
+from batchflow.cli.options import Json
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder.")] = Path(),
+    *,
+    as_json: Json = False,
+) -> None:
+    """List the runs of a project, oldest first."""
+    from batchflow.plan.project import Project
+
+    project = Project(folder if folder.is_dir() else folder.parent)
+    found = sorted((_entry(each) for each in project.folders()), key=lambda entry: str(entry["created_at"]))
+    if as_json:
+        render.emit("runs", {"folder": str(project.folder), "runs": found})
+        return
+    if not found:
+        render.note(f"no runs in {project.runs}")
+        return
+    rows = [
+        (
+            entry["run"] + render.simulated(really=entry["simulated"]),
+            entry["created_at"],
+            entry["state"],
+            f"{entry['requests']:,}",
+            f"{entry['answered']:,}",
+            f"{entry['owed']:,}",
+        )
+        for entry in found
+    ]
+    headers = ("run", "created", "state", "requests", "answered", "owed")
+    render.write(render.table(headers, rows, right=frozenset({3, 4, 5})) + "\n")
+
+
+def _entry(folder: Any) -> dict[str, Any]:
+    """One run; one that cannot be read says so and hides nothing else."""
+    from batchflow.engine.run import view
+    from batchflow.errors import BatchflowError
+    from batchflow.steps.summary import account_of, state_of
+
+    try:
+        run = view(folder)
+    except (BatchflowError, ValueError) as error:
+        return {
+            "run": folder.run, "created_at": "", "state": f"unreadable: {error}", "simulated": False, "requests": 0,
+            "answered": 0, "owed": 0,
+        }  # fmt: skip
+    account = account_of(run.state)
+    return {
+        "run": folder.run,
+        "created_at": run.plan.created_at,
+        "state": state_of(run.state).value if run.state.sent else "planned",
+        "simulated": run.plan.simulated,
+        "experiment": run.plan.experiment,
+        "model": run.plan.model,
+        "scope": run.plan.scope,
+        "requests": run.plan.requests,
+        "answered": account.answered,
+        "owed": account.owed.total(),
+    }

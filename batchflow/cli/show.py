@@ -1,0 +1,131 @@
+"""`batchflow show`: one request, from question to answer."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from batchflow.cli import render
+from batchflow.cli.options import Json
+from batchflow.errors import UsageError, escape_controls
+
+
+def show(
+    custom_id: Annotated[str, typer.Argument(help="A request's id, as in the column custom_id.")],
+    where: Annotated[
+        str | None, typer.Argument(metavar="[SPEC|RUN]", help="Where to look; else the runs near this folder.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show one request: what was asked, what came back, and where both lie."""
+    found = [describe(folder, custom_id) for folder in _folders(custom_id, where)]
+    described = [entry for entry in found if entry is not None]
+    if not described:
+        raise UsageError(
+            f"no request {custom_id} in the runs here", hint="name the run as well: batchflow show CUSTOM_ID SPEC|RUN"
+        )
+    newest = described[-1]
+    if as_json:
+        render.emit("show", newest)
+    else:
+        render.write(text(newest) + "\n")
+
+
+def _folders(custom_id: str, where: str | None) -> list[Any]:
+    """The runs that may hold the request: its id ends with their hash."""
+    from batchflow.cli.find import find_run
+    from batchflow.plan.folder import RunFolder
+
+    if where is not None:
+        return [find_run(where).folder]
+    digits = custom_id.rpartition("-")[2]
+    found = {
+        path.resolve() for prefix in ("", "*/", "*/*/", "../") for path in Path().glob(f"{prefix}runs/*-{digits}*")
+    }
+    return [RunFolder(path) for path in sorted(found) if (path / "manifest.json").is_file()]
+
+
+def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:
+    """Everything about a request in one run; None if it is not there."""
+    from batchflow.engine.run import view
+    from batchflow.plan.shards import shard_name
+    from batchflow.sources.maps import lookup
+
+    run = view(folder)
+    first = lookup(folder.map(1), custom_id=custom_id)
+    if not first:
+        return None
+    request = first[0]
+    path = folder.shard(shard_name(1, request.shard))
+    rounds = [entry for round_ in sorted(run.state.rounds) for entry in _round(run, round_, custom_id)]
+    return {
+        "custom_id": custom_id,
+        "run": run.plan.run,
+        "simulated": run.plan.simulated,
+        "row_number": request.row_number,
+        "row_id": request.row_id,
+        "condition": request.condition,
+        "replicate": request.replicate,
+        "draw": request.draw,
+        "request_key": request.request_key,
+        "request": {"file": str(path), "line": request.line, "body": json.loads(_line(path, request.line))["body"]},
+        "responses": rounds,
+    }
+
+
+def _round(run: Any, round_: int, custom_id: str) -> Any:
+    """What one round brought for the request."""
+    from batchflow.results.lines import parse, records
+    from batchflow.sources.maps import lookup
+
+    for request in lookup(run.folder.map(round_), custom_id=custom_id):
+        shard = run.state.shard(round_, request.shard)
+        batch_id = None if shard.batch is None else shard.batch.batch_id
+        files = [] if shard.collected is None else [file["name"] for file in shard.collected["files"]]
+        told = False
+        for path in (run.folder.responses / name for name in files):
+            for number, record in records(path) if path.is_file() else ():
+                answer = parse(record) if custom_id.encode() in record else None
+                if answer is not None and answer.custom_id == custom_id:
+                    told = True
+                    yield {
+                        "round": round_, "batch_id": batch_id, "file": str(path), "line": number,
+                        "outcome": answer.outcome.value, "owed": answer.owed, "http_status": answer.http_status,
+                        "error_code": answer.error_code, "error_message": answer.error_message,
+                        "content": answer.content, "refusal": answer.refusal, "finish_reason": answer.finish_reason,
+                    }  # fmt: skip
+        if not told:
+            yield {"round": round_, "batch_id": batch_id, "state": shard.phase.value, "outcome": None}
+
+
+def _line(path: Path, number: int) -> bytes:
+    with path.open("rb") as handle:
+        return next(islice(handle, number - 1, None))
+
+
+def text(described: dict[str, Any]) -> str:
+    """The same for people."""
+    marker = render.simulated(really=described["simulated"])
+    request = described["request"]
+    lines = [
+        f"{described['custom_id']} of {described['run']}{marker}",
+        f"row {described['row_id']} (number {described['row_number']})",
+        f"condition {described['condition']}, replicate {described['replicate']}, draw {described['draw']}",
+        "",
+        f"asked, line {request['line']} of {request['file']}:",
+        escape_controls(json.dumps(request["body"], ensure_ascii=False, indent=2)),
+    ]
+    for response in described["responses"]:
+        lines += [
+            "",
+            f"round {response['round']}, batch {response['batch_id']}: {response['outcome'] or response['state']}",
+        ]
+        if response.get("file"):
+            lines.append(f"line {response['line']} of {response['file']}{marker}:")
+        for key in ("content", "refusal", "error_code", "error_message"):
+            if response.get(key):
+                lines.append(escape_controls(f"{key}: {response[key]}"))
+    return "\n".join(lines)

@@ -1,0 +1,99 @@
+"""`batchflow status`: how far a run is, without disturbing it."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from batchflow import clock
+from batchflow.cli import render
+from batchflow.cli.find import Target, find_run
+from batchflow.cli.options import Json, RunArgument
+
+
+def status(
+    run: RunArgument = None,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a run: its DAG, batches and outcomes, read from its folder alone."""
+    while True:
+        target = find_run(run)
+        described = describe(target)
+        if as_json:
+            render.emit("status", described)
+        else:
+            render.write(("\x1b[2J\x1b[H" if watch else "") + text(described) + "\n")
+        if not watch:
+            return
+        clock.sleep(2)
+
+
+def describe(target: Target) -> dict[str, Any]:
+    """The status object."""
+    from batchflow.cli.report import run_json
+    from batchflow.engine.run import view
+    from batchflow.steps.dag import nodes
+
+    run = view(target.folder)
+    record = run_json(run, target.database, up_to_date=False)
+    del record["up_to_date"]
+    live = _live(target)
+    batches = []
+    for shard in run.state.shards():
+        batch = shard.batch
+        batches.append(
+            {
+                "shard": shard.name,
+                "state": shard.phase.value,
+                "requests": shard.requests,
+                "batch_id": None if batch is None else batch.batch_id,
+                "status": None if batch is None else batch.status,
+                "counts": {} if batch is None else live.get(batch.batch_id) or batch.facts.get("counts", {}),
+                "expires_at": None if batch is None else batch.facts.get("moments", {}).get("expires_at"),
+            }
+        )
+    dag = [{"step": n.step, "round": n.round, "shard": n.shard, "state": n.state} for n in nodes(run.state)]
+    return {
+        **record,
+        "experiment": run.plan.experiment,
+        "scope": run.plan.scope,
+        "spec_differs": target.differs,
+        "updated": run.state.updated,
+        "shards": batches,
+        "dag": dag,
+    }
+
+
+def _live(target: Target) -> dict[str, dict[str, int]]:
+    """The counts of the last look, which hold no truth."""
+    try:
+        found: dict[str, dict[str, int]] = json.loads(target.folder.progress.read_bytes())["batches"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return found
+
+
+def text(described: dict[str, Any]) -> str:
+    """The same for people."""
+    from batchflow.cli.plan import dag_text
+
+    marker = render.simulated(really=described["simulated"])
+    requests = described["requests"]
+    lines = [f"Run {described['run']}{marker}: {described['state']}, last event {described['updated']}"]
+    if described["spec_differs"]:
+        lines.append("The spec was changed since this run was planned; this is the newest run of its experiment.")
+    lines += [f"Folder {described['folder']}", "", dag_text(described["dag"]), ""]
+    rows = []
+    for shard in described["shards"]:
+        counts = shard["counts"]
+        done = counts.get("completed", 0) + counts.get("failed", 0)
+        progress = f"{done:,}/{counts['total']:,}" if counts.get("total") else ""
+        rows.append(
+            (shard["shard"], f"{shard['requests']:,}", shard["state"], shard["batch_id"], shard["status"], progress)
+        )
+    lines.append(render.table(("shard", "requests", "state", "batch", "status", "done"), rows, right=frozenset({1, 5})))
+    answered, failed, owed = (f"{requests[kind]:,}" for kind in ("answered", "failed", "owed"))
+    lines += ["", f"{answered} answered, {failed} with another final outcome, {owed} owed of {requests['total']:,}"]
+    return "\n".join(lines)

@@ -1,0 +1,35 @@
+"""`batchflow validate`: everything that can be known without writing or sending."""
+
+from batchflow.cli import render
+from batchflow.cli.find import spec_path
+from batchflow.cli.options import Json, ProviderOption, SpecArgument
+
+
+def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
+    """Check the spec, the data, the template and every rendered request; write nothing, send nothing."""
+    from batchflow.engine.planning import check_only
+    from batchflow.plan.study import compile_study
+    from batchflow.spec.load import load_spec
+
+    path = spec_path(spec)
+    study = compile_study(load_spec(path), provider)
+    requests = check_only(study)
+    notes = list(study.notes())
+    for line in notes:
+        render.note(f"note: {line}")
+    shown = render.plural(requests, "request")
+    render.note(f"{path} is valid: {shown} for {study.template.model} at {study.target.scope}; nothing was sent.")
+    if as_json:
+        columns = [{"name": c.name, "results": c.results} for c in study.reading.columns]
+        render.emit(
+            "validate",
+            {
+                "spec": str(path),
+                "valid": True,
+                "requests": requests,
+                "model": study.template.model,
+                "scope": study.target.scope,
+                "columns": columns,
+                "notes": notes,
+            },
+        )

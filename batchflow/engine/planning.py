@@ -1,0 +1,267 @@
+"""From a compiled study to the run that carries it: found by its hash, or built; alone, under the project's lock."""
+
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from secrets import token_hex
+from shutil import which
+
+from batchflow import __version__, clock, failpoints, files
+from batchflow.engine.run import RunView, lock, view
+from batchflow.errors import BatchflowError, EnvironmentError_, RunBusy
+from batchflow.identity import IDENTITY_VERSION
+from batchflow.journal.journal import Journal
+from batchflow.journal.state import Phase, ShardState
+from batchflow.plan.folder import RunFolder
+from batchflow.plan.model import ColumnFacts, Plan, SourceFacts
+from batchflow.plan.project import Project, again_of, name_run
+from batchflow.plan.study import SPEC_NAME, Study
+from batchflow.results.outcome import Outcome
+from batchflow.sources.maps import Others, count_shared
+from batchflow.sources.rows import Rows
+from batchflow.steps.build import build_first, built_event, lines
+from batchflow.steps.collect import read_shard
+
+LIBRARIES = ("duckdb", "openai", "pydantic")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A run that is ready: built just now, or found. lock is held where the caller means to advance it.
+
+    answered counts the requests of a new run that other runs of this project have an answer to already.
+    """
+
+    run: RunView
+    new: bool
+    lock: files.FileLock | None = None
+    answered: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def check_only(study: Study) -> int:
+    """Render and check every request and write nothing; returns how many there are."""
+    with files.scratch_folder() as scratch:
+        target = scratch / "rows.parquet"
+        study.import_rows(target)
+        return sum(len(part) for part in lines(study, Rows(target), "0" * 64))
+
+
+def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planned:
+    """The run of a study: the newest with its hash, or a new one. `fresh` makes another; `hold` locks it for advancing.
+
+    Raises RunBusy if another run has requests of this one in flight, or somebody else advances it.
+    """
+    project = Project(study.spec.folder)
+    with project.locked():
+        folder, new = _find_or_build(study, project, fresh=fresh)
+        held = lock(folder) if hold else None
+        try:
+            found = view(folder)
+            notes = tuple(_conflicts(project, found, fresh=fresh)) if hold or new else ()
+            answered = _answered(project, found) if not found.state.sent else 0
+        except BaseException:
+            if held is not None:
+                held.release()
+            raise
+    return Planned(found, new, held, answered, notes)
+
+
+def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunFolder, bool]:
+    source_sha256 = files.sha256_of(study.source)
+    known = _known_rows(study, project, source_sha256)
+    if known is not None:
+        found = _usable(project, study.fingerprint(known), fresh=fresh)
+        if found is not None:
+            _remove_unsent(project, study, keep=found)
+            return found, False
+    building = project.runs / f".building-{token_hex(4)}{files.PART}"
+    files.make_folder(building, private=True)
+    try:
+        folder, new = _build(study, project, RunFolder(building), fresh=fresh)
+    finally:
+        files.remove_folder(building)
+    _remove_unsent(project, study, keep=folder)
+    return folder, new
+
+
+def _known_rows(study: Study, project: Project, source_sha256: str) -> str | None:
+    """The hash of the rows, where some run has read the same bytes in the same way."""
+    for _, plan in project.plans():
+        source = plan.source
+        if (source.sha256, source.reading_sha256) == (source_sha256, study.reading_digest()):
+            return source.rows_sha256
+    return None
+
+
+def _usable(project: Project, fingerprint: str, *, fresh: bool) -> RunFolder | None:
+    """The run to go on with: the newest of this hash; for `--fresh` only one of which nothing was sent."""
+    found = project.same(fingerprint)
+    if not found or (fresh and view(found[-1]).state.sent):
+        return None
+    return found[-1]
+
+
+def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) -> tuple[RunFolder, bool]:
+    imported = study.import_rows(building.rows)
+    fingerprint = study.fingerprint(imported.sha256)
+    found = _usable(project, fingerprint, fresh=fresh)
+    if found is not None:
+        return found, False
+    shards, requests, distinct = build_first(study, building, Rows(building.rows), fingerprint)
+    again = max((again_of(folder.run) for folder in project.same(fingerprint)), default=0) + 1
+    run = name_run(study.spec.experiment.name, fingerprint, again)
+    reading = study.reading
+    source = SourceFacts(
+        path=study.source_shown,
+        sha256=imported.source_sha256,
+        rows_sha256=imported.sha256,
+        reading_sha256=study.reading_digest(),
+        rows=imported.rows,
+        delimiter=reading.delimiter,
+        drop_blank=reading.drop_blank,
+    )
+    plan = _plan(study, run, fingerprint, source, requests=requests, distinct=distinct)
+    files.atomic_write(building.manifest, plan.to_bytes())
+    _copy_spec(study, building)
+    journal = Journal.create(building.journal, run)
+    journal.append([built_event(1, shards)])
+    journal.close()
+    failpoints.hit("build.before-publish")
+    final = RunFolder(project.runs / run)
+    if final.path.exists():
+        raise EnvironmentError_(
+            f"{final.path} exists but is not a run of this study", hint="move it out of the runs folder and try again"
+        )
+    files.publish_folder(building.path, final.path)
+    failpoints.hit("build.after-publish")
+    return final, True
+
+
+def _plan(study: Study, run: str, fingerprint: str, source: SourceFacts, *, requests: int, distinct: int) -> Plan:
+    experiment, target = study.spec.experiment, study.target
+    return Plan(
+        run=run,
+        experiment=experiment.name,
+        description=experiment.description or "",
+        created_at=clock.stamp(),
+        fingerprint=fingerprint,
+        identity_version=IDENTITY_VERSION,
+        scope=target.scope,
+        provider=target.name,
+        host=target.host,
+        simulated=target.simulated,
+        endpoint=experiment.endpoint,
+        model=study.template.model,
+        requests=requests,
+        distinct=distinct,
+        source=source,
+        columns=tuple(ColumnFacts(c.name, c.stored, c.results) for c in study.reading.columns),
+        template_sha256=study.template.digest,
+        database=experiment.output.database,
+        raw=experiment.output.raw,
+        git_commit=_git_commit(study.spec.folder),
+        versions={
+            "batchflow": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in LIBRARIES},
+        },
+    )
+
+
+def _copy_spec(study: Study, building: RunFolder) -> None:
+    files.make_folder(building.spec)
+    files.atomic_write(building.spec / SPEC_NAME, study.spec.content)
+    if study.template_file is not None:
+        files.copy_in(study.template_file, building.spec / study.template_file.name)
+
+
+def _git_commit(folder: Path) -> str:
+    """The commit that the spec's folder stands at, with `-dirty` where files differ; empty outside a repository."""
+    git = which("git")
+    if git is None:
+        return ""
+    commands = ([git, "-C", str(folder), "rev-parse", "HEAD"], [git, "-C", str(folder), "status", "--porcelain", "."])
+    with suppress(OSError, subprocess.SubprocessError):
+        commit, status = (
+            subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()  # noqa: S603 - a fixed command on the user's own folder
+            for command in commands
+        )
+        return commit + ("-dirty" if status else "")
+    return ""
+
+
+def _remove_unsent(project: Project, study: Study, *, keep: RunFolder) -> None:
+    """A run of which nothing was sent goes when its study has changed."""
+    for other in _others(project, keep):
+        if other.plan.experiment != study.spec.experiment.name or other.state.sent:
+            continue
+        with suppress(RunBusy), lock(other.folder):
+            files.remove_folder(other.folder.path)
+
+
+def _others(project: Project, run: RunFolder) -> Iterator[RunView]:
+    """The other runs of the project that can be read."""
+    for folder in project.folders():
+        if folder.path != run.path:
+            with suppress(BatchflowError, ValueError, OSError):
+                yield view(folder)
+
+
+def _conflicts(project: Project, run: RunView, *, fresh: bool) -> Iterator[str]:
+    """Other runs that have requests of this one at the provider; only `--fresh` may go on beside them."""
+    if not _wants_to_send(run):
+        return
+    for other in _others(project, run.folder):
+        if other.plan.scope != run.plan.scope:
+            continue
+        shared = count_shared(run.folder.map(1), _in_flight(other))
+        if shared and not fresh:
+            raise RunBusy(
+                f"{shared} requests of this study are in flight in the run {other.folder.run}",
+                hint=f"finish it first: `batchflow run` with its spec, or from its folder {other.folder.path}; "
+                "or `batchflow run SPEC --fresh` to ask them again on purpose",
+            )
+        if shared:
+            yield f"{shared} of these requests are in flight in {other.folder.run} as well; --fresh asks them again"
+
+
+def _wants_to_send(run: RunView) -> bool:
+    return any(shard.phase in {Phase.UPLOAD, Phase.START} for shard in run.state.shards())
+
+
+def _in_flight(other: RunView) -> Iterator[Others]:
+    """The shards of a run that the provider has, or that a process is about to send."""
+    try:
+        lock(other.folder).release()
+        flying = list(other.state.in_flight())
+    except RunBusy:
+        flying = [shard for shard in other.state.shards() if shard.phase is not Phase.COLLECTED]
+    for round_ in {shard.round for shard in flying}:
+        numbers = [shard.number for shard in flying if shard.round == round_]
+        yield Others(other.folder.map(round_), shards=numbers)
+
+
+def _answered(project: Project, run: RunView) -> int:
+    """How many requests of this run are answered in others of its scope."""
+    same = [other for other in _others(project, run.folder) if other.plan.scope == run.plan.scope]
+    return count_shared(run.folder.map(1), (part for other in same for part in _answers(other))) if same else 0
+
+
+def _answers(other: RunView) -> Iterator[Others]:
+    for shard in other.state.shards():
+        if shard.collected is not None:
+            yield _answers_of(other, shard)
+
+
+def _answers_of(other: RunView, shard: ShardState) -> Others:
+    collected = shard.collected or {}
+    account, path = collected["account"], other.folder.map(shard.round)
+    if account["final"] == {Outcome.ANSWERED: shard.requests}:
+        return Others(path, shards=[shard.number])
+    reading = read_shard(other.folder, shard.round, shard.number, [file["name"] for file in collected["files"]])
+    return Others(path, ids=[answer.custom_id for answer in reading if answer.outcome is Outcome.ANSWERED])

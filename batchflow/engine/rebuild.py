@@ -1,0 +1,35 @@
+"""Tables from folders: makes the database what the runs of a project say, offline, with the source long gone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from batchflow.engine.run import view
+from batchflow.errors import BatchflowError
+from batchflow.journal.state import RunState
+from batchflow.plan.project import Project
+from batchflow.steps.load import Loader
+
+
+def ensure_loaded(folder: Path, loader: Loader, state: RunState, *, say: Callable[[str], None]) -> bool:
+    """Bring the tables up to a run that has ended; True if something had to be loaded."""
+    if loader.up_to_date(state):
+        return False
+    missing = not loader.database.is_file()
+    loader.load(state)
+    if missing or loader.others_dropped:
+        load_others(folder, loader, say=say)
+    return True
+
+
+def load_others(folder: Path, loader: Loader, *, say: Callable[[str], None]) -> None:
+    """The other runs of the project whose place is the same database; one that cannot be read is named."""
+    project = Project(folder)
+    for other in project.folders():
+        if other.path == loader.folder.path:
+            continue
+        try:
+            run = view(other)
+            if run.state.sent and (folder / run.plan.database).resolve() == loader.database.resolve():
+                Loader(other, run.plan, loader.database).load(run.state)
+        except (BatchflowError, ValueError) as error:
+            say(f"the run {other.run} could not be loaded: {error}")

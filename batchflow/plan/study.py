@@ -1,0 +1,136 @@
+"""A spec compiled: its template, its table's header, who is asked. Reads files, writes none; every fault is found here
+or when the rows are rendered.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from batchflow.errors import SpecError
+from batchflow.identity import fingerprint, json_bytes, sha256_hex
+from batchflow.plan.target import Target, resolve
+from batchflow.prompts.body import Body, Locator, Place
+from batchflow.prompts.compile import compile_template
+from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_json_template
+from batchflow.prompts.template import Template
+from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
+from batchflow.spec.explain import Loc
+from batchflow.spec.load import Spec
+
+SPEC_NAME: Final = "experiment.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Everything that shapes requests, but the rows themselves. template_file is the file it came from, if any."""
+
+    spec: Spec
+    target: Target
+    reading: Reading
+    template: Template
+    source: Path
+    template_file: Path | None
+
+    @property
+    def source_shown(self) -> str:
+        return self.spec.experiment.data.source
+
+    def import_rows(self, target: Path) -> Imported:
+        """The table as rows.parquet; raises DataError with every fault found."""
+        data = self.spec.experiment.data
+        return import_rows(
+            self.source,
+            self.reading,
+            id_column=data.id,
+            required=self.template.columns,
+            missing=data.missing,
+            target=target,
+            shown=self.source_shown,
+        )
+
+    def fingerprint(self, rows_sha256: str) -> str:
+        """The identity of a run of this study over these rows."""
+        content = {"template": self.template.digest, "rows": rows_sha256}
+        return fingerprint(self.target.scope, self.spec.experiment.shaping(), content)
+
+    def reading_digest(self) -> str:
+        """What, beside the file's bytes, decides how its rows are read."""
+        names = [column.name for column in self.reading.columns]
+        facts = [self.reading.delimiter, names, self.reading.drop_blank, self.spec.experiment.data.id or ""]
+        return sha256_hex(json_bytes(facts))
+
+    def notes(self) -> Iterator[str]:
+        """What a careful author wants to know, though nothing is wrong."""
+        yield from self.reading.notes
+        for column in self.reading.columns:
+            if column.results != column.name:
+                yield f"the column {column.name!r} is called {column.results!r} in the table of results"
+        yield from self.template.notes
+        if self.template.unused:
+            yield f"columns that no prompt uses: {', '.join(self.template.unused)}"
+        if not self.template.columns:
+            yield "the template names no column: every row asks the same"
+
+
+def compile_study(spec: Spec, provider: str | None = None) -> Study:
+    """Compile a spec for the provider it names, or the one named in its place.
+
+    Raises SpecError, TemplateError, DataError or EnvironmentError_; all faults of one file together.
+    """
+    experiment = spec.experiment
+    source = spec.resolve(experiment.data.source)
+    if not source.is_file():
+        raise SpecError([_missing_file(spec, ("data", "source"), source)])
+    target = resolve(experiment.provider, provider)
+    reading = inspect(source, experiment.data.source)
+    names = [column.name for column in reading.columns]
+    if experiment.data.id is not None and experiment.data.id.strip() not in names:
+        cause = f"the table has no column {experiment.data.id!r}"
+        raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
+    body, template_file = _body(spec)
+    template = compile_template(body.with_parameters(experiment.parameters, _locator(spec, "parameters")), names)
+    return Study(spec, target, reading, template, source, template_file)
+
+
+def _body(spec: Spec) -> tuple[Body, Path | None]:
+    template, prompt = spec.experiment.template, spec.experiment.prompt
+    if prompt is not None:
+        return body_from_prompt(prompt.system, prompt.user, _PromptLocator(spec)), None
+    if isinstance(template, str):
+        path = spec.resolve(template)
+        if not path.is_file():
+            raise SpecError([_missing_file(spec, ("template",), path)])
+        return read_json_template(path, template), path
+    return body_from_mapping(template or {}, _locator(spec, "template")), None
+
+
+def _missing_file(spec: Spec, loc: Loc, path: Path) -> Any:
+    cause = "this is a folder, not a file" if path.is_dir() else f"there is no file {path.name!r} in {path.parent}"
+    return spec.fault(loc, cause, "paths count from the folder of the experiment file")
+
+
+def _locator(spec: Spec, *prefix: str) -> Locator:
+    """Places of a body that stands in the spec itself."""
+
+    def locate(place: Place, cause: str, remedy: str) -> Any:
+        return spec.fault((*prefix, *place.path), f"{place.words()}: {cause}", remedy, key=place.key)
+
+    return locate
+
+
+class _PromptLocator:
+    """Places of the messages that `prompt:` is short for."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+
+    def __call__(self, place: Place, cause: str, remedy: str) -> Any:
+        prompt = self._spec.experiment.prompt
+        has_system = prompt is not None and prompt.system is not None
+        loc: Loc = ("prompt",)
+        if place.path[:1] == ("messages",) and len(place.path) > 1:
+            loc = ("prompt", "system" if has_system and place.path[1] == 0 else "user")
+        elif place.path[:1] == ("model",) or not place.path:
+            loc = ("parameters",)
+        return self._spec.fault(loc, cause, remedy)

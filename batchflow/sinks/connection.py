@@ -1,0 +1,171 @@
+"""The results database as a file: created whole, opened by one writer or by readers, its errors put into plain words.
+
+The file is attached to a private DuckDB in memory, so that it can be told how it is written, whatever its name is.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from batchflow import files
+from batchflow.errors import BatchflowError, DatabaseHeld, EnvironmentError_, SinkError
+from batchflow.sources.database import literal
+
+STORAGE_VERSION: Final = "v1.2.0"  # what DuckDB 1.2 and later, R included, can read
+MEMORY: Final = "192MB"
+THREADS: Final = 2
+# Rows that are compressed and written together: at the default of 122,880 a whole shard stays in memory until commit.
+ROW_GROUP: Final = 10_240
+_CLASHES: Final = "data"  # a file's name is the catalog's name; it must not be that of our schema
+_HOLDER: Final = re.compile(r"lock is held in (?P<program>.*?)\s*\(PID (?P<pid>\d+)\)")
+_REBUILD: Final = "it holds nothing that is not in the run's folder: move it away and run `batchflow load --rebuild`"
+
+
+class Store:
+    """An open results database. Not for several threads."""
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, resources: ExitStack) -> None:
+        self.path = path
+        self.connection = connection
+        self._resources = resources
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a small answer, or the count of a change."""
+        return self.connection.execute(query, list(values)).fetchall()
+
+    def number(self, query: str, values: Sequence[Any] = ()) -> int:
+        """The one number that a query answers with."""
+        return int(self.rows(query, values)[0][0])
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block or nothing of it."""
+        with explained(self.path):
+            self.connection.execute("BEGIN")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        with explained(self.path):
+            self._resources.close()
+
+
+def open_for_writing(path: Path) -> Store:
+    """Open the database, created where there is none. Errors: DatabaseHeld, SinkError, EnvironmentError_."""
+    check_name(path)
+    if not path.exists() or path.stat().st_size == 0:
+        _create(path)
+    return _attach(path, f"ROW_GROUP_SIZE {ROW_GROUP}")
+
+
+def open_for_reading(path: Path) -> Store:
+    """Open an existing database beside other readers. Errors: DatabaseHeld, SinkError, EnvironmentError_."""
+    if not path.exists():
+        raise EnvironmentError_(
+            f"there is no results database {path}", hint="`batchflow load --rebuild` makes it from the run's folder"
+        )
+    return _attach(path, "READ_ONLY")
+
+
+def check_name(path: Path) -> None:
+    """Refuse a file name under which the views inside could not be read. Errors: EnvironmentError_."""
+    if path.name.partition(".")[0].lower() == _CLASHES:
+        raise EnvironmentError_(
+            f"a results database cannot be called {path.name}: DuckDB would take its name for the schema `data` in it",
+            hint="choose another name in output.database, for example results.duckdb",
+        )
+
+
+def _create(path: Path) -> None:
+    """A new database appears under its name complete, in the old storage format, which it then keeps."""
+    files.make_folder(path.parent)
+    temporary = files.temporary_for(path)
+    try:
+        with explained(path):
+            store = _attach(temporary, f"STORAGE_VERSION '{STORAGE_VERSION}'")
+            store.connection.execute("CREATE SCHEMA data")
+            store.close()
+        # what a killed process left beside a database that is gone belongs to no database
+        _log_of(path).unlink(missing_ok=True)
+        files.publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        _log_of(temporary).unlink(missing_ok=True)
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
+
+
+def _attach(path: Path, options: str) -> Store:
+    with ExitStack() as opened:
+        scratch = opened.enter_context(files.scratch_folder())
+        connection = duckdb.connect(
+            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+        )
+        opened.callback(connection.close)
+        connection.execute(
+            f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}; SET temp_directory = {literal(str(scratch))}; "
+            "SET write_buffer_row_group_count = 1; SET enable_progress_bar = false"
+        )
+        with explained(path):
+            connection.execute(f"ATTACH {literal(str(path.absolute()))} AS store ({options})")
+            connection.execute("USE store")
+        return Store(path, connection, opened.pop_all())
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """DuckDB's errors as ours: what happened to which file, and the way out."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _translated(path, error) from error
+
+
+def _translated(path: Path, error: duckdb.Error) -> BatchflowError:
+    text = str(error)
+    reason = text.splitlines()[0] if text else type(error).__name__
+    if "lock on file" in text or "already attached" in text:
+        return _held(path, text)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return SinkError(f"{path}: DuckDB needs more than {MEMORY} of memory: {reason}")
+    for sign, (kind, what, hint) in _KNOWN.items():
+        if sign in text:
+            return kind(f"{path} {what}: {reason}", hint=hint)
+    return SinkError(f"{path}: {reason}", hint=f"if it stays so: {_REBUILD}")
+
+
+def _held(path: Path, text: str) -> DatabaseHeld:
+    found = _HOLDER.search(text)
+    if found:
+        who = f"{Path(found['program']).name or 'another program'} (process {found['pid']})"
+    else:
+        who = "this program itself" if "already attached" in text else "another program"
+    return DatabaseHeld(f"{path} is held by {who}", hint=f"close the program that holds {path.name} and run again")
+
+
+_NO_SPACE: Final = (EnvironmentError_, "cannot be written, no space is left", "free some space and run again")
+_NO_RIGHT: Final = (EnvironmentError_, "cannot be opened", "check the rights of the file and its folder")
+_DAMAGED: Final = (SinkError, "is no DuckDB database, or a damaged one", _REBUILD)
+_KNOWN: Final[Mapping[str, tuple[type[BatchflowError], str, str]]] = {
+    "No space left": _NO_SPACE,
+    "Disk quota": _NO_SPACE,
+    "Permission denied": _NO_RIGHT,
+    "Read-only file system": _NO_RIGHT,
+    "version number": (SinkError, "was written by a newer DuckDB", f"install a newer duckdb; or, as {_REBUILD}"),
+    "Corrupt": _DAMAGED,
+    "not a valid DuckDB": _DAMAGED,
+    "Could not read": _DAMAGED,
+    "Failure while replaying WAL": _DAMAGED,
+    "Serialization": _DAMAGED,
+}

@@ -1,0 +1,277 @@
+"""The results database as a sink: a product of the runs' folders, filled shard by shard, each in one transaction, and
+rebuilt from the folders whenever it is not what it should be.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from batchflow import failpoints
+from batchflow.errors import SinkError
+from batchflow.plan.folder import RunFolder
+from batchflow.plan.model import Plan
+from batchflow.sinks import layout, views
+from batchflow.sinks.connection import Store, explained, open_for_writing
+from batchflow.sinks.layout import Layout, data_table
+from batchflow.sinks.model import BatchRow, ResponseRow, RunRow
+from batchflow.sources.database import parquet
+
+__all__ = ["BatchRow", "ResponseRow", "RunRow", "Sink"]
+
+LOADING: Final = "loading"  # state of a run from `begin` or a shard on, until `set_run` says what it is now
+UNSENT: Final = "unsent"
+UNACCOUNTED: Final = "unaccounted"
+_CHUNK_ROWS: Final = 1000
+_CHUNK_TEXT: Final = 4_000_000  # characters
+_LARGEST: Final = 2**63
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+Owed = Mapping[str, str] | Callable[[], Mapping[str, str]]
+
+
+class Sink:
+    """The one writer of a results database. Keep it open only while loading: nobody else can read meanwhile."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the database, created where there is none.
+
+        Errors: DatabaseHeld (another program holds it), SinkError (no database, or a damaged one), EnvironmentError_.
+        """
+        return cls(open_for_writing(path))
+
+    def loaded(self, run_id: str) -> frozenset[str] | None:
+        """The batches of a run that are in the tables; None if the run has to be begun (anew)."""
+        with explained(self._store.path):
+            if layout.survey(self._store) is not Layout.CURRENT or run_id not in layout.runs_with_data(self._store):
+                return None
+            complete = self._store.rows(
+                "SELECT r.requests = (SELECT count(*) FROM requests q WHERE q.run_id = r.run_id) FROM runs r "
+                "WHERE r.run_id = ?",
+                [run_id],
+            )
+            if complete != [(True,)]:
+                return None
+            found = self._store.rows("SELECT batch_id FROM batches WHERE run_id = ?", [run_id])
+            return frozenset(batch_id for (batch_id,) in found)
+
+    def has(self, run_id: str, *, batches: Collection[str]) -> bool:
+        """Whether the tables, their layout included, hold the run with exactly these batches, and its final word
+        (`set_run`).
+        """
+        if self.loaded(run_id) != frozenset(batches):
+            return False
+        with explained(self._store.path):
+            state = self._store.rows("SELECT state FROM runs WHERE run_id = ?", [run_id])
+        return state != [(LOADING,)]
+
+    def begin(self, plan: Plan, folder: RunFolder) -> bool:
+        """Put the run's rows and requests into the tables, every request unsent, nothing else of the run left.
+
+        True if a layout of another version was dropped on the way, with the rows of every other run: load them again.
+        """
+        with self._store.transaction():
+            dropped = layout.prepare(self._store)
+            self._delete_run(plan.run)
+            layout.check_data_table(self._store, plan.run)
+            table = data_table(plan.run)
+            self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
+            self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
+            count = self._store.number(
+                "INSERT INTO requests SELECT ?, custom_id, row_number, row_id, condition, replicate, draw, "
+                f"request_key, shard, line, ?, NULL FROM {parquet(folder.map(1))}",
+                [plan.run, UNSENT],
+            )
+            if count != plan.requests:
+                raise SinkError(
+                    f"{folder.map(1)} holds {count} requests, the run's manifest says {plan.requests}",
+                    hint="the run's folder was changed; restore it from a copy",
+                )
+            self._insert_run(_planned(plan))
+            views.create(self._store)
+        return dropped
+
+    def load_shard(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow], owed: Owed) -> int:
+        """Put the answers of one batch into the tables in one transaction; loading it again replaces them.
+
+        Requests in `owed` (read after `answers` has ended) keep their kind, the others of this shard are final.
+        Returns the number of answers. Errors: SinkError where an answer is doubled or belongs to no request.
+        """
+        with self._store.transaction():
+            self._delete_batch(run_id, batch.batch_id)
+            answered = self._append(run_id, batch, answers)
+            kinds = owed if isinstance(owed, Mapping) else owed()
+            self._settle(run_id, batch, dict.fromkeys(answered) | dict(kinds))
+            self._insert_batch(run_id, batch)
+            self._store.rows("UPDATE runs SET state = ? WHERE run_id = ?", [LOADING, run_id])
+            failpoints.hit("load.before-commit")
+        failpoints.hit("load.after-commit")
+        return len(answered)
+
+    def set_run(self, row: RunRow) -> None:
+        """Say what the run is now; the views follow."""
+        with self._store.transaction():
+            layout.require(self._store)
+            self._store.rows("DELETE FROM runs WHERE run_id = ?", [row.run_id])
+            self._insert_run(row)
+            views.create(self._store)
+
+    def refresh(self) -> None:
+        """Make the views anew and everything durable in the file itself."""
+        with self._store.transaction():
+            layout.require(self._store)
+            views.create(self._store)
+        with explained(self._store.path):
+            self._store.connection.execute("CHECKPOINT store")
+
+    def drop_run(self, run_id: str) -> None:
+        """Take all of a run out of the tables."""
+        with self._store.transaction():
+            layout.require(self._store)
+            self._delete_run(run_id)
+            views.create(self._store)
+
+    def account(self, run_id: str) -> dict[str, int]:
+        """Requests of a run by outcome, owed kinds included, as the tables have it. A request with neither counts as
+        `unaccounted`, which must not be.
+        """
+        with explained(self._store.path):
+            rows = self._store.rows(
+                f"SELECT coalesce(a.outcome, q.owed, ?) AS kind, count(*) FROM requests q {views.FINAL_ANSWER} "
+                "WHERE q.run_id = ? GROUP BY kind ORDER BY kind",
+                [UNACCOUNTED, run_id],
+            )
+        return dict(rows)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _delete_run(self, run_id: str) -> None:
+        for table in layout.TABLES:
+            self._store.rows(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
+        if run_id in layout.runs_with_data(self._store):
+            self._store.connection.execute(f"DROP TABLE {data_table(run_id)}")
+
+    def _delete_batch(self, run_id: str, batch_id: str) -> None:
+        # a batch and its answers come in one transaction: without the one there are none of the other to look for
+        if self._store.rows("DELETE FROM batches WHERE run_id = ? AND batch_id = ?", [run_id, batch_id]) != [(0,)]:
+            self._store.rows("DELETE FROM responses WHERE run_id = ? AND batch_id = ?", [run_id, batch_id])
+
+    def _append(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow]) -> list[str]:
+        """Stream the answers into the table; returns their custom_ids."""
+        ids: dict[str, None] = {}
+        count = 0
+        with self._store.connection.appender("responses") as appender:
+            for chunk in _chunks(answers):
+                ids.update((row.custom_id, None) for row in chunk)
+                count += len(chunk)
+                appender.append_rows([(run_id, batch.round, batch.batch_id, *_storable(row)) for row in chunk])
+                appender.flush()
+        if count != len(ids):
+            raise SinkError(f"batch {batch.batch_id} has {count - len(ids)} requests with more than one answer")
+        return list(ids)
+
+    def _settle(self, run_id: str, batch: BatchRow, kinds: Mapping[str, str | None]) -> None:
+        """Write down which requests are still owed, unless a later round has been loaded before."""
+        self._store.connection.execute("CREATE OR REPLACE TEMP TABLE settled (custom_id VARCHAR, owed VARCHAR)")
+        with self._store.connection.appender("settled") as appender:
+            appender.append_rows(list(kinds.items()))
+        changed = self._store.number(
+            "UPDATE requests SET owed = s.owed, last_round = ? FROM settled s WHERE requests.run_id = ? "
+            "AND requests.custom_id = s.custom_id AND coalesce(requests.last_round, ?) <= ?",
+            [batch.round, run_id, batch.round, batch.round],
+        )
+        if changed != len(kinds):
+            known = self._store.number(
+                "SELECT count(*) FROM requests SEMI JOIN settled USING (custom_id) WHERE run_id = ?", [run_id]
+            )
+            if known != len(kinds):
+                strangers = len(kinds) - known
+                raise SinkError(f"batch {batch.batch_id}: {strangers} answers belong to no request of {run_id}")
+        self._store.connection.execute("DROP TABLE settled")
+
+    def _insert_batch(self, run_id: str, batch: BatchRow) -> None:
+        places = ", ".join(
+            "make_timestamp(CAST(round(CAST(? AS DOUBLE) * 1000000) AS BIGINT))" if name.endswith("_at") else "?"
+            for name in batch._fields
+        )
+        self._store.rows(f"INSERT INTO batches VALUES (?, {places})", [run_id, *batch])
+
+    def _insert_run(self, row: RunRow) -> None:
+        created = datetime.fromisoformat(row.created_at).astimezone(UTC).replace(tzinfo=None)
+        values = row._replace(outcomes=json.dumps(dict(row.outcomes)), created_at=created)  # type: ignore[arg-type]
+        self._store.rows(f"INSERT INTO runs VALUES ({', '.join('?' * len(values))})", values)
+
+
+def _planned(plan: Plan) -> RunRow:
+    """The run before anything of it is known but the plan."""
+    return RunRow(
+        plan.run,
+        plan.experiment,
+        plan.created_at,
+        LOADING,
+        plan.scope,
+        plan.simulated,
+        plan.model,
+        plan.fingerprint,
+        plan.requests,
+        {UNSENT: plan.requests},
+        plan.requests,
+    )
+
+
+def _chunks(answers: Iterable[ResponseRow]) -> Iterator[list[ResponseRow]]:
+    """Few rows at a time, fewer if their texts are long: memory must not follow the length of answers."""
+    chunk: list[ResponseRow] = []
+    size = 0
+    for answer in answers:
+        chunk.append(answer)
+        size += len(answer.content or "") + len(answer.body or "")
+        if len(chunk) >= _CHUNK_ROWS or size >= _CHUNK_TEXT:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _storable(row: ResponseRow) -> tuple[Any, ...]:
+    """The values as DuckDB takes them: one odd character or number must not cost a shard."""
+    values = [_storable_value(value) for value in row[:-1]]
+    return (*values, None if row.body is None else _storable_json(row.body))
+
+
+def _storable_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return None
+    return value
+
+
+def _storable_json(text: str) -> str:
+    """JSON that DuckDB takes for such: half a surrogate pair stays readable as the text of its escape."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    else:
+        if not (_SURROGATE.search(text) or _SURROGATE_ESCAPE.search(text)):
+            return text
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _SURROGATE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text)

@@ -1,0 +1,174 @@
+"""The tables in the results database: their columns, and which objects there are ours. Every object of ours carries its
+layout version in its comment; whatever has no such mark belongs to the user and is never touched.
+"""
+
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from batchflow.errors import EnvironmentError_, SinkError
+from batchflow.sinks.connection import Store
+from batchflow.sources.database import identifier, literal
+
+LAYOUT_VERSION: Final = 1
+DATA: Final = "data"  # the schema with one table per run
+VIEWS: Final = ("results", "results_all")
+_MARK: Final = "batchflow layout "
+
+TABLES: Final[dict[str, str]] = {
+    "runs": """
+        run_id VARCHAR, experiment VARCHAR, created_at TIMESTAMP, state VARCHAR, scope VARCHAR, simulated BOOLEAN,
+        model VARCHAR, fingerprint VARCHAR, requests BIGINT, outcomes JSON, owed BIGINT, cost_usd DOUBLE""",
+    "batches": """
+        run_id VARCHAR, round INTEGER, shard INTEGER, batch_id VARCHAR, status VARCHAR, created_at TIMESTAMP,
+        in_progress_at TIMESTAMP, finalizing_at TIMESTAMP, ended_at TIMESTAMP, counts_total BIGINT,
+        counts_completed BIGINT, counts_failed BIGINT, input_file_id VARCHAR, output_file_id VARCHAR,
+        error_file_id VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT""",
+    # last_round: the newest round that is loaded for the request; a shard of an earlier one then changes nothing
+    "requests": """
+        run_id VARCHAR, custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, replicate INTEGER,
+        draw BIGINT, request_key VARCHAR, shard INTEGER, line INTEGER, owed VARCHAR, last_round INTEGER""",
+    "responses": """
+        run_id VARCHAR, round INTEGER, batch_id VARCHAR, custom_id VARCHAR, outcome VARCHAR, http_status BIGINT,
+        error_code VARCHAR, error_message VARCHAR, content VARCHAR, refusal VARCHAR, finish_reason VARCHAR,
+        model_answered VARCHAR, system_fingerprint VARCHAR, prompt_tokens BIGINT, cached_tokens BIGINT,
+        completion_tokens BIGINT, reasoning_tokens BIGINT, total_tokens BIGINT, cost_usd DOUBLE, taken_from VARCHAR,
+        body JSON USING COMPRESSION zstd""",
+}
+
+
+class Layout(Enum):
+    """What a database holds of ours."""
+
+    NONE = "none"
+    CURRENT = "current"
+    OTHER = "another version, or tables that were changed by hand"
+
+
+def mark(kind: str, name: str, meaning: str) -> str:
+    """The statement that makes an object ours; `name` stands as SQL has it."""
+    return f"COMMENT ON {kind} {name} IS {literal(f'{_MARK}{LAYOUT_VERSION}: {meaning}')}"
+
+
+def data_table(run_id: str) -> str:
+    """The table with a run's rows, as SQL names it."""
+    return f"{DATA}.{identifier(run_id)}"
+
+
+def survey(store: Store) -> Layout:
+    """Which layout the database has. Errors: SinkError where one of our names is taken by somebody else's object."""
+    found = _objects(store)
+    ours = {name: comment for (schema, name), comment in found.items() if schema == "main" and _is_ours(comment)}
+    taken = sorted(
+        name for (schema, name), comment in found.items()
+        if schema == "main" and name.lower() in {*TABLES, *VIEWS} and not _is_ours(comment)
+    )  # fmt: skip
+    if taken:
+        raise _foreign(store.path, taken)
+    marked = [comment for comment in found.values() if _is_ours(comment)]
+    if not marked:
+        return Layout.NONE
+    current = f"{_MARK}{LAYOUT_VERSION}:"
+    complete = set(ours) == {*TABLES, *VIEWS} and all((comment or "").startswith(current) for comment in marked)
+    return Layout.CURRENT if complete and _columns_fit(store) else Layout.OTHER
+
+
+def prepare(store: Store) -> bool:
+    """Make sure of our tables. True if an older or changed layout was dropped for it, with the rows of every run.
+
+    Views are not made here; they depend on the runs.
+    """
+    state = survey(store)
+    if state is Layout.CURRENT:
+        return False
+    if state is Layout.OTHER:
+        _drop_ours(store)
+    store.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {DATA}")
+    for name, columns in TABLES.items():
+        store.connection.execute(f"CREATE TABLE {name} ({columns})")
+        store.connection.execute(mark("TABLE", name, f"one row per {_ONE_ROW_PER[name]}"))
+    return state is Layout.OTHER
+
+
+def require(store: Store) -> None:
+    """Refuse to go on without our tables as this version has them. Errors: EnvironmentError_ (none), SinkError."""
+    state = survey(store)
+    if state is Layout.NONE:
+        raise EnvironmentError_(f"{store.path} holds no results yet", hint="run the study first")
+    if state is Layout.OTHER:
+        raise SinkError(
+            f"the tables in {store.path} were made by another version of batchflow, or changed by hand",
+            hint="`batchflow load --rebuild` makes them anew",
+        )
+
+
+def runs_with_data(store: Store) -> set[str]:
+    """The runs whose data table is there."""
+    return {name for (schema, name), comment in _objects(store).items() if schema == DATA and _is_ours(comment)}
+
+
+def check_data_table(store: Store, run_id: str) -> None:
+    """Refuse a table of the user's in the place of a run's data. Errors: SinkError."""
+    for (schema, name), comment in _objects(store).items():
+        if schema == DATA and name.lower() == run_id.lower() and not _is_ours(comment):
+            raise _foreign(store.path, [f"{DATA}.{name}"])
+
+
+def data_columns(store: Store, run_id: str) -> list[str]:
+    """The data columns of a run under their stored names, in the order of the source."""
+    found = store.rows(
+        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'store' AND schema_name = ? AND table_name = ? "
+        "ORDER BY column_index",
+        [DATA, run_id],
+    )
+    return [name for (name,) in found if name not in {"row_number", "row_id"}]
+
+
+_ONE_ROW_PER: Final = {
+    "runs": "run", "batches": "batch", "requests": "request", "responses": "response line of any round",
+}  # fmt: skip
+
+
+def _objects(store: Store) -> dict[tuple[str, str], str | None]:
+    found = store.rows(
+        "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE database_name = 'store' UNION ALL "
+        "SELECT schema_name, view_name, comment FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
+    )
+    return {(schema, name): comment for schema, name, comment in found}
+
+
+def _is_ours(comment: str | None) -> bool:
+    return comment is not None and comment.startswith(_MARK)
+
+
+def _columns_fit(store: Store) -> bool:
+    found = store.rows(
+        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
+        "WHERE database_name = 'store' AND schema_name = 'main' GROUP BY table_name"
+    )
+    actual = dict(found)
+    return all(actual.get(name) == _names(columns) for name, columns in TABLES.items())
+
+
+def _names(columns: str) -> list[str]:
+    return [column.split()[0] for column in columns.split(",")]
+
+
+def _drop_ours(store: Store) -> None:
+    kinds = {
+        (schema, name): kind
+        for kind, schema, name in store.rows(
+            "SELECT 'TABLE', schema_name, table_name FROM duckdb_tables() WHERE database_name = 'store' UNION ALL "
+            "SELECT 'VIEW', schema_name, view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
+        )
+    }
+    for (schema, name), comment in _objects(store).items():
+        if _is_ours(comment):
+            store.connection.execute(f"DROP {kinds[schema, name]} {identifier(schema)}.{identifier(name)}")
+
+
+def _foreign(path: Path, names: list[str]) -> SinkError:
+    return SinkError(
+        f"{path} already holds {', '.join(names)}, which batchflow did not make",
+        hint="name another database in output.database, or rename what is there",
+    )

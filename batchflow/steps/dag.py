@@ -1,0 +1,63 @@
+"""The DAG of a run as a value: build, then upload → start → poll → collect for each shard, then load; the same for
+every round, with the state of each node read off the journal's fold.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from batchflow.journal.state import Phase, RunState, ShardState
+from batchflow.steps.base import StepName
+
+NodeState = Literal["done", "running", "waiting", "failed"]
+
+MAPPED: Final = (StepName.UPLOAD, StepName.START, StepName.POLL, StepName.COLLECT)
+# how many of the mapped steps a phase has behind it
+_BEHIND: Final = {
+    Phase.UPLOAD: 0,
+    Phase.START: 1,
+    Phase.DOUBT: 1,
+    Phase.POLL: 2,
+    Phase.COLLECT: 3,
+    Phase.COLLECTED: 4,
+    Phase.REJECTED: 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step of one shard (shard is empty for build and load); needs names the nodes before it."""
+
+    step: StepName
+    round: int
+    shard: str
+    needs: tuple[str, ...]
+    state: NodeState
+
+    @property
+    def name(self) -> str:
+        return f"{self.step}:{self.shard or f'r{self.round}'}"
+
+
+def nodes(state: RunState) -> Iterator[Node]:
+    """Every node of every round that was built, in an order in which they could run."""
+    for round_ in sorted(state.rounds):
+        before = () if round_ == 1 else (f"{StepName.LOAD}:r{round_ - 1}",)
+        yield Node(StepName.BUILD, round_, "", before, "done")
+        for shard in state.shards(round_):
+            yield from _mapped(shard)
+        collected = tuple(f"{StepName.COLLECT}:{shard.name}" for shard in state.shards(round_))
+        loaded = state.loaded is not None and all(s.phase is Phase.COLLECTED for s in state.shards(round_))
+        yield Node(StepName.LOAD, round_, "", collected, "done" if loaded else "waiting")
+
+
+def _mapped(shard: ShardState) -> Iterator[Node]:
+    needs = f"{StepName.BUILD}:r{shard.round}"
+    behind = _BEHIND[shard.phase]
+    for position, step in enumerate(MAPPED):
+        state: NodeState = "done" if position < behind else "waiting"
+        if position == behind and shard.phase is not Phase.UPLOAD:
+            state = "failed" if shard.phase is Phase.REJECTED else "running"
+        node = Node(step, shard.round, shard.name, (needs,), state)
+        yield node
+        needs = node.name

@@ -1,0 +1,150 @@
+"""Put what was collected into the tables. Free to repeat: a product made from the run's folder alone, offline.
+
+Crash windows: `load.before-commit`, `load.after-commit` (each shard is one transaction: there or not there).
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from batchflow.errors import SinkError
+from batchflow.journal.state import Phase, RunState, ShardState
+from batchflow.plan.folder import RunFolder
+from batchflow.plan.model import Plan
+from batchflow.results.outcome import Answer
+from batchflow.sinks.duckdb import BatchRow, ResponseRow, RunRow, Sink
+from batchflow.steps.base import StepName
+from batchflow.steps.collect import read_shard
+from batchflow.steps.summary import account_of, state_of
+
+
+class Loader:
+    """Brings one run's tables up to what its folder holds."""
+
+    name = StepName.LOAD
+
+    def __init__(self, folder: RunFolder, plan: Plan, database: Path) -> None:
+        self.folder, self._plan = folder, plan
+        self.database = database
+        self.others_dropped = False  # the tables of an older layout went, with the rows of every other run
+
+    def up_to_date(self, state: RunState) -> bool:
+        """Whether the database is there, in today's layout, with exactly this run's rows."""
+        if not self.database.is_file():
+            return False
+        sink = Sink.open(self.database)
+        try:
+            return sink.has(self._plan.run, batches=[_batch_id(shard) for shard in _collected(state)])
+        finally:
+            sink.close()
+
+    def load(self, state: RunState, *, anew: bool = False) -> int:
+        """Load every collected shard that the tables lack (all of them, anew); returns the response rows added.
+
+        Raises DatabaseHeld if another program holds the database, SinkError if the tables do not add up.
+        """
+        sink = Sink.open(self.database)
+        try:
+            if anew and sink.loaded(self._plan.run) is not None:
+                sink.drop_run(self._plan.run)
+            there = sink.loaded(self._plan.run)
+            if there is None:
+                self.others_dropped = sink.begin(self._plan, self.folder) or self.others_dropped
+                there = frozenset()
+            rows = sum(self._shard(sink, shard) for shard in _collected(state) if _batch_id(shard) not in there)
+            sink.set_run(self._run_row(state))
+            sink.refresh()
+            self._check(sink, state)
+        finally:
+            sink.close()
+        return rows
+
+    def _shard(self, sink: Sink, shard: ShardState) -> int:
+        collected: Mapping[str, Any] = shard.collected or {}
+        names = [file["name"] for file in collected["files"]]
+        reading = read_shard(self.folder, shard.round, shard.number, names)
+        return sink.load_shard(self._plan.run, _batch_row(shard), map(_row, reading), lambda: reading.owed)
+
+    def _run_row(self, state: RunState) -> RunRow:
+        account = account_of(state)
+        return RunRow(
+            run_id=self._plan.run,
+            experiment=self._plan.experiment,
+            created_at=self._plan.created_at,
+            state=state_of(state).value,
+            scope=self._plan.scope,
+            simulated=self._plan.simulated,
+            model=self._plan.model,
+            fingerprint=self._plan.fingerprint,
+            requests=self._plan.requests,
+            outcomes=dict(account.outcomes),
+            owed=account.owed.total(),
+            cost_usd=None,
+        )
+
+    def _check(self, sink: Sink, state: RunState) -> None:
+        """Law 3: the tables and the journal count the same, and both count every request."""
+        loaded, account = sink.account(self._plan.run), account_of(state)
+        finals = {kind: loaded.get(kind, 0) for kind in account.final}
+        total = sum(loaded.values())
+        if total != self._plan.requests or (account.owed.total() == 0 and finals != dict(account.final)):
+            raise SinkError(
+                f"the account of {self._plan.run} does not add up: {self._plan.requests} requests, tables {loaded}, "
+                f"journal {dict(account.outcomes)}",
+                hint=f"`batchflow load --rebuild {self._plan.run}` makes the tables anew; please report this",
+            )
+
+
+def _collected(state: RunState) -> Iterator[ShardState]:
+    return (shard for shard in state.shards() if shard.phase is Phase.COLLECTED)
+
+
+def _batch_id(shard: ShardState) -> str:
+    return "" if shard.batch is None else shard.batch.batch_id
+
+
+def _row(answer: Answer) -> ResponseRow:
+    return ResponseRow(
+        custom_id=answer.custom_id,
+        outcome=answer.outcome.value,
+        http_status=answer.http_status,
+        error_code=answer.error_code,
+        error_message=answer.error_message,
+        content=answer.content,
+        refusal=answer.refusal,
+        finish_reason=answer.finish_reason,
+        model_answered=answer.model_answered,
+        system_fingerprint=answer.system_fingerprint,
+        prompt_tokens=answer.prompt_tokens,
+        cached_tokens=answer.cached_tokens,
+        completion_tokens=answer.completion_tokens,
+        reasoning_tokens=answer.reasoning_tokens,
+        total_tokens=answer.total_tokens,
+        cost_usd=None,
+        taken_from=None,
+        body=answer.body,
+    )
+
+
+def _batch_row(shard: ShardState) -> BatchRow:
+    facts = {} if shard.batch is None else shard.batch.facts
+    moments, counts, tokens = facts.get("moments", {}), facts.get("counts", {}), facts.get("tokens", {})
+    ended = [moments.get(name) for name in ("completed_at", "failed_at", "expired_at", "cancelled_at")]
+    return BatchRow(
+        round=shard.round,
+        shard=shard.number,
+        batch_id=_batch_id(shard),
+        status=facts.get("status", ""),
+        created_at=moments.get("created_at"),
+        in_progress_at=moments.get("in_progress_at"),
+        finalizing_at=moments.get("finalizing_at"),
+        ended_at=next((moment for moment in ended if moment is not None), None),
+        counts_total=counts.get("total"),
+        counts_completed=counts.get("completed"),
+        counts_failed=counts.get("failed"),
+        input_file_id=shard.file_id,
+        output_file_id=facts.get("output_file_id"),
+        error_file_id=facts.get("error_file_id"),
+        prompt_tokens=tokens.get("input_tokens"),
+        completion_tokens=tokens.get("output_tokens"),
+    )

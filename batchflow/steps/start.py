@@ -1,0 +1,90 @@
+"""Create a batch for an uploaded file: the one call that costs money.
+
+Crash windows: `start.before-intent` and `start.after-intent` (nothing was created), `start.after-create` (the batch
+runs and only the provider knows: the next run finds it by the intent's id), `start.after-receipt` (nothing is open).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from batchflow import failpoints
+from batchflow.providers.base import Batch, BatchProvider
+from batchflow.steps.base import Absent, Evidence, Found, Reconciliation, StepName, Unsure
+from batchflow.steps.listing import Walk
+
+INTENT: Final = "batchflow_intent"
+SLACK: Final = 3600.0  # seconds by which a batch may look older than its file
+
+
+@dataclass(frozen=True, slots=True)
+class StartTask:
+    """intent is the random id that stands in the journal and travels in the batch's metadata."""
+
+    file_id: str
+    endpoint: str
+    intent: str
+    run: str
+    shard: str
+    sha256: str
+
+    def metadata(self) -> Mapping[str, str]:
+        return {
+            INTENT: self.intent,
+            "batchflow_run": self.run,
+            "batchflow_shard": self.shard,
+            "batchflow_sha256": self.sha256,
+        }
+
+
+class Start:
+    name = StepName.START
+
+    def __init__(self, provider: BatchProvider) -> None:
+        self._provider = provider
+
+    def perform(self, task: StartTask) -> Batch:
+        batch = self._provider.create(task.file_id, task.endpoint, task.metadata())
+        failpoints.hit("start.after-create")
+        return batch
+
+    def reconcile(self, evidence: Evidence) -> Reconciliation:
+        """Found, Absent or Unsure, from the input file and the list walks alone; decides, never calls."""
+        ours = _ours(evidence)
+        if len(ours) == 1:
+            return Found(next(iter(ours.values())))
+        if len(ours) > 1:
+            return Unsure(f"{len(ours)} batches could be this one: {', '.join(sorted(ours))}", hopeless=True)
+        if evidence.file is None:
+            return Unsure(
+                f"the file {evidence.file_id} of the batch in doubt is not visible: another key, project or address",
+                hopeless=True,
+            )
+        if evidence.walks and evidence.walks[-1].stuck:
+            return Unsure("the provider's list repeats its first page and shows nothing older", hopeless=True)
+        complete = [walk for walk in evidence.walks if walk.complete]
+        if _apart(complete, evidence.settle):
+            return Absent()
+        return Unsure("the provider's list does not show the batch; it may still be settling")
+
+
+def _ours(evidence: Evidence) -> dict[str, Batch]:
+    """The batches that may be the one this intent made, by id."""
+    shown = {batch.id: batch for walk in evidence.walks for batch in walk.batches}
+    by_intent = {key: batch for key, batch in shown.items() if (batch.metadata or {}).get(INTENT) == evidence.intent}
+    if by_intent or any(INTENT in (batch.metadata or {}) for batch in shown.values()):
+        return by_intent
+    # A provider that drops metadata. The file alone is never enough: a shard that was sent again has several batches
+    # on one file, and those we know already are not this one.
+    if not any(walk.complete for walk in evidence.walks):
+        return {}
+    return {
+        key: batch
+        for key, batch in shown.items()
+        if batch.input_file_id == evidence.file_id and key not in evidence.known
+    }
+
+
+def _apart(walks: list[Walk], settle: float) -> bool:
+    """Whether the first and the last complete walk lie far enough apart for a new batch to have appeared."""
+    return len(walks) > 1 and walks[-1].began - walks[0].ended >= settle

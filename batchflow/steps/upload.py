@@ -1,0 +1,49 @@
+"""Send a shard's request file. Free to repeat: a stray file costs nothing and expires by itself.
+
+Crash windows: `upload.before-call`, `upload.after-call` (the file is there, we do not know it: the next run sends it
+again), `upload.after-event`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchflow import failpoints, files
+from batchflow.errors import EnvironmentError_, ProviderDoubt
+from batchflow.providers.base import BatchProvider, RemoteFile
+from batchflow.steps.base import StepName
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTask:
+    """A request file, its name at the provider, and what it was when it was built."""
+
+    path: Path
+    remote_name: str
+    bytes: int
+    sha256: str
+
+
+class Upload:
+    name = StepName.UPLOAD
+
+    def __init__(self, provider: BatchProvider) -> None:
+        self._provider = provider
+
+    def perform(self, task: UploadTask) -> RemoteFile:
+        _check_unchanged(task)
+        failpoints.hit("upload.before-call")
+        remote = self._provider.upload(task.path, task.remote_name)
+        failpoints.hit("upload.after-call")
+        if remote.bytes is not None and remote.bytes != task.bytes:
+            raise ProviderDoubt(
+                f"the provider has {remote.bytes} of the {task.bytes} bytes of {task.remote_name}: sending it again"
+            )
+        return remote
+
+
+def _check_unchanged(task: UploadTask) -> None:
+    if not task.path.is_file() or files.sha256_of(task.path) != task.sha256:
+        raise EnvironmentError_(
+            f"the request file {task.path} is not the one that was built",
+            hint="request files are never edited: put it back, or plan anew with `batchflow run SPEC --fresh`",
+        )
