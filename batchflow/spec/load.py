@@ -18,7 +18,7 @@ from batchflow.spec.explain import Loc, dotted, explain, meant
 from batchflow.spec.model import Experiment
 from batchflow.spec.source_text import SourceText
 from batchflow.spec.yaml_faults import NotReadable, refuse_damaged
-from batchflow.spec.yaml_tree import Node, read_tree
+from batchflow.spec.yaml_tree import MAX_FAULTS, Node, read_tree
 
 LARGEST_FILE: Final = 4_000_000  # bytes; tables and long templates have files of their own
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
@@ -70,7 +70,9 @@ def load_spec(path: Path) -> Spec:
     except ValidationError as error:
         faults += _model_faults(source, root, _worth_saying(error, secrets))
     if faults:
-        raise SpecError(sorted(set(faults), key=lambda fault: (fault.line or 0, fault.column or 0, fault.cause)))
+        found = sorted(set(faults), key=lambda fault: (fault.line or 0, fault.column or 0, fault.cause))
+        more = len(found) > MAX_FAULTS
+        raise SpecError(found[:MAX_FAULTS], hint=f"only the first {MAX_FAULTS} faults are shown" if more else "")
     return Spec(path, path.parent, content, experiment, source, root)
 
 
@@ -78,7 +80,7 @@ def _worth_saying(error: ValidationError, secrets: Container[Loc]) -> list[Error
     """The findings without those that follow from another: a key that is missing because it is misspelt, or whatever
     is said of a secret.
     """
-    findings = error.errors(include_url=False)
+    findings = error.errors(include_url=False)[: 2 * MAX_FAULTS]
     unknown = [item["loc"] for item in findings if item["type"] == "extra_forbidden"]
     misspelt = {(*loc[:-1], meant(loc)) for loc in unknown}
     if ("template",) in misspelt:

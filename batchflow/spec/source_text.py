@@ -15,6 +15,7 @@ _NAMED_SECRET: Final = re.compile(
 _KEY_FOR_ITS_NAME: Final = re.compile(r"""(api_key_env["']?\s*:\s*)(?!["']?[A-Z][A-Z0-9_]*["']?\s*(?:[,}#]|$))\S+""")
 _PASSWORD_IN_ADDRESS: Final = re.compile(r"://[^/\s]*@")
 _HIDDEN: Final = "[redacted]"
+_LONGEST_SHOWN: Final = 5_000
 
 
 def without_secrets(text: str) -> str:
@@ -31,13 +32,15 @@ class SourceText:
     file: str
     text: str
     _starts: list[int] = field(init=False, repr=False, compare=False)
+    _end: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_starts", [0, *(match.end() for match in _LINE_END.finditer(self.text))])
+        object.__setattr__(self, "_end", len(self.text.rstrip()))
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column, from 1; an offset behind the content gives the end of the content."""
-        offset = max(0, min(offset, len(self.text.rstrip())))
+        offset = max(0, min(offset, self._end))
         line = bisect.bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
@@ -53,6 +56,8 @@ class SourceText:
     def fault(self, offset: int, cause: str, remedy: str) -> Fault:
         line, column = self.position(offset)
         shown = self.line(line)
+        if len(shown) > _LONGEST_SHOWN:  # nobody reads it, and a search for secrets in it takes long
+            return Fault(self.file, cause, remedy, line, column)
         excerpt = without_secrets(shown)
         if excerpt[: column - 1] != shown[: column - 1]:
             column = min(column, len(excerpt) + 1)

@@ -12,7 +12,8 @@ SLOT: Final = re.compile(r"\{\{[^{}\n]*\}\}")
 
 _BARE_SLOT: Final = re.compile(r"""(?P<before>[^"'#:\n{]*(?:: *\{[^"'#:\n]*)?(?::|-) +)(?P<value>\{\{[^{}\n]*\}\}.*)""")
 _NOT_PRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_CONFLICT: Final = re.compile(r"^<{7}(?: .*)?$.*?^>{7}(?: |$)", re.MULTILINE | re.DOTALL)
+_CONFLICT: Final = re.compile(r"^<{7}(?: .*)?$", re.MULTILINE)
+_CONFLICT_END: Final = re.compile(r"^>{7}(?: |$)", re.MULTILINE)
 _QUOTES: Final = 'put the whole text in quotes: "…"'
 
 
@@ -27,7 +28,7 @@ class NotReadable(Exception):
 def refuse_damaged(source: SourceText) -> None:
     """Raises NotReadable for a text that no parser need see: control characters, an unfinished merge."""
     conflict = _CONFLICT.search(source.text)
-    if conflict:
+    if conflict and _CONFLICT_END.search(source.text, conflict.end()):
         raise NotReadable(
             source.fault(
                 conflict.start(),

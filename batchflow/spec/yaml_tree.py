@@ -20,6 +20,7 @@ from batchflow.spec.yaml_faults import SLOT, NotReadable, explain_syntax
 MAX_DEPTH: Final = 100
 MAX_NODES: Final = 200_000
 MAX_DIGITS: Final = 300
+MAX_FAULTS: Final = 50  # more than anybody reads at once
 
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE: Final = frozenset({"true", "True", "TRUE"})
@@ -124,7 +125,8 @@ class _Builder:
         return self._root
 
     def _fault(self, start: int, cause: str, remedy: str) -> None:
-        self.faults.append(self.source.fault(start, cause, remedy))
+        if len(self.faults) <= MAX_FAULTS:
+            self.faults.append(self.source.fault(start, cause, remedy))
 
     def _open(self, event: yaml.CollectionStartEvent, start: int) -> None:
         if len(self._frames) >= MAX_DEPTH:
@@ -151,8 +153,8 @@ class _Builder:
             raise NotReadable(
                 self.source.fault(
                     node.start,
-                    "the aliases of this file multiply to more values than any experiment holds",
-                    "write the values out instead of `*alias`",
+                    "the file holds more values than any experiment, each use of an alias counted",
+                    "use fewer aliases; long tables belong into the data file",
                 )
             )
         if not frame.mapping:

@@ -170,7 +170,19 @@ def test_odd_files_are_refused_in_plain_words(tmp_path: Path, content: bytes, wo
 
 def test_aliases_cannot_multiply(tmp_path: Path) -> None:
     levels = "".join(f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 12))
-    assert "multiply" in refused(tmp_path, HEAD + "parameters:\n  l0: &l0 [1]\n" + levels).text()
+    assert "each use of an alias counted" in refused(tmp_path, HEAD + "parameters:\n  l0: &l0 [1]\n" + levels).text()
+
+
+def test_many_faults_are_cut_off_and_said_to_be(tmp_path: Path) -> None:
+    for lines in ("x{}: 1\n", "name: x{}\n"):
+        error = refused(tmp_path, HEAD + "".join(lines.format(number) for number in range(1000)))
+        assert len(error.faults) == 50
+        assert "only the first 50 faults are shown" in error.text()
+
+
+def test_a_very_long_line_is_not_shown(tmp_path: Path) -> None:
+    (fault,) = refused(tmp_path, HEAD + "foo: " + "a b " * 100_000 + "\n").faults
+    assert (fault.line, fault.column, fault.excerpt) == (5, 1, None)
 
 
 def test_a_fault_of_the_yaml_is_not_said_again_by_the_model(tmp_path: Path) -> None:
