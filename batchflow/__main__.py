@@ -1,0 +1,5 @@
+"""`python -m batchflow`."""
+
+from batchflow.cli.app import main
+
+main()

@@ -1,0 +1,170 @@
+"""A study, a server of its own, and the program run on them again and again, killed on the way."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+
+from tests.server_process import ServerProcess
+
+SPEC = """\
+version: 1
+name: crash
+data: {{source: rows.csv, id: id}}
+prompt: {{user: "Say something about {{{{topic}}}}"}}
+parameters: {{model: gpt-4o}}
+provider: {{name: openai, settle: {settle}}}
+limits: {{requests_per_batch: {per_shard}, batches_in_flight: {in_flight}}}
+polling: {{interval: {interval}}}
+retry: {{max_rounds: {rounds}}}
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one process ended: -9 = by SIGKILL."""
+
+    status: int
+    seconds: float
+    stdout: str
+    stderr: str
+
+    def json(self) -> dict[str, Any]:
+        value = json.loads(self.stdout)
+        assert isinstance(value, dict)
+        return value
+
+
+class Zygote:
+    """Runs the program in forked children; one at a time."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def run(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        env: dict[str, str] | None = None,
+        *,
+        kill_after: float | None = None,
+        signal: str = "SIGKILL",
+        timeout: float = 60.0,
+    ) -> Ended:
+        stdout, stderr = folder / ".stdout", folder / ".stderr"
+        request = {
+            "folder": str(folder),
+            "arguments": list(arguments),
+            "env": env or {},
+            "stdout": str(stdout),
+            "stderr": str(stderr),
+            "kill_after": kill_after,
+            "signal": signal,
+            "timeout": timeout,
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        reply = json.loads(self._process.stdout.readline())
+        return Ended(reply["status"], reply["seconds"], stdout.read_text(), stderr.read_text())
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
+@dataclass
+class Study:
+    """A folder with rows and a spec that asks a server of its own, as if it were OpenAI's."""
+
+    folder: Path
+    zygote: Zygote
+    server: ServerProcess
+    rows: int = 12
+    env: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls,
+        folder: Path,
+        zygote: Zygote,
+        *,
+        faults: Sequence[dict[str, Any]] = (),
+        rows: int = 12,
+        per_shard: int = 3,
+        in_flight: int = 10,
+        interval: str = "0.1s",
+        settle: str = "0.3s",
+        rounds: int = 3,
+        delay: float = 0.1,
+        texts: Sequence[str] | None = None,
+    ) -> Self:
+        project = folder / "project"
+        project.mkdir(parents=True)
+        lines = [f"{number},{text}" for number, text in enumerate(texts or [f"topic {n}" for n in range(rows)], start=1)]
+        (project / "rows.csv").write_text("id,topic\n" + "\n".join(lines) + "\n")
+        spec = SPEC.format(settle=settle, per_shard=per_shard, in_flight=in_flight, interval=interval, rounds=rounds)
+        (project / "experiment.yaml").write_text(spec)
+        server = ServerProcess(folder / "store", faults=faults, delay=delay)
+        return cls(project, zygote, server, len(lines))
+
+    def __enter__(self) -> Self:
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.kill9()
+
+    def run(self, *arguments: str, failpoint: str = "", key: str = "sk-test", **how: Any) -> Ended:
+        """One `batchflow run --yes` (or other arguments), killed as told."""
+        env = {"OPENAI_BASE_URL": self.server.base_url, "OPENAI_API_KEY": key, **self.env}
+        env["BATCHFLOW_FAILPOINT"] = failpoint
+        command = arguments or ("run", "experiment.yaml", "--yes", "--json")
+        return self.zygote.run(self.folder, command, env, **how)
+
+    def finish(self, most: int = 6) -> int:
+        """Run until it ends well; returns how many processes it took."""
+        for attempt in range(1, most + 1):
+            ended = self.run()
+            if ended.status == 0:
+                return attempt
+        raise AssertionError(f"not finished after {most} runs; the last ended {ended.status}:\n{ended.stderr}")
+
+    @property
+    def run_folder(self) -> Path:
+        return next(path.parent for path in self.folder.glob("runs/*/manifest.json"))
+
+    def events(self, kind: str = "") -> list[dict[str, Any]]:
+        lines = (self.run_folder / "journal.jsonl").read_text().splitlines()
+        events = [json.loads(line) for line in lines]
+        return [event for event in events if not kind or event["kind"] == kind]
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.folder / "results.duckdb"), read_only=True) as con:
+            return con.execute(sql).fetchall()
+
+    def check_account(self) -> str:
+        """Every request billed exactly once by the server's own account, and every row loaded."""
+        audit = self.server.audit(detail=True)
+        executions = audit["executions"]
+        assert executions["rows"] == self.rows, f"{executions['rows']} rows executed, {self.rows} asked"
+        assert executions["by_custom_id"]["max"] == 1, executions["by_custom_id"]["more_than_once"]
+        assert audit["billed"]["requests"] == self.rows, audit["billed"]
+        loaded = self.query("SELECT count(*), count(DISTINCT row_id) FROM results WHERE outcome = 'answered'")
+        assert loaded == [(self.rows, self.rows)], loaded
+        return f"{self.rows} requests billed once, {self.rows} rows loaded"
