@@ -143,6 +143,7 @@ _BY_PROBLEM: Final[tuple[tuple[str, str, str], ...]] = (
         "a line that begins with % is an instruction to YAML readers",
         "remove the line, or put the text in quotes",
     ),
+    ("escape code", "this escape stands for no character", "write the character itself"),
     ("block sequence entries", "a list cannot begin here", "begin it in a line of its own, below its key"),
 )
 

@@ -28,6 +28,7 @@ _FALSE: Final = frozenset({"false", "False", "FALSE"})
 _INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT: Final = re.compile(r"([-+]?)(?:(0|[1-9][0-9]*)\.([0-9]*)|\.([0-9]+)|(0|[1-9][0-9]*)(?=[eE]))([eE][-+]?[0-9]+)?")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _CORE: Final = "tag:yaml.org,2002:"
 _QUOTED_TAGS: Final = frozenset({None, "!", f"{_CORE}str"})
 
@@ -237,7 +238,10 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent, start: int) -> None:
         text = event.value.translate(self._back)
         plain = event.implicit[0] and event.tag is None
-        if plain or event.tag in {f"{_CORE}{kind}" for kind in ("int", "float", "bool", "null")}:
+        if _SURROGATE.search(text):  # only the parser without libyaml lets it pass
+            self._fault(start, "this text holds an escape for half a character", "write the character itself")
+            node = Node("", start, broken=True)
+        elif plain or event.tag in {f"{_CORE}{kind}" for kind in ("int", "float", "bool", "null")}:
             node = self._resolved(text, start)
             if not plain and (isinstance(node.value, str) and not node.broken):
                 self._bad_tag(str(event.tag), start)

@@ -148,6 +148,7 @@ def test_a_folder_names_the_file_in_it(tmp_path: Path) -> None:
         (HEAD.encode() + b"description: @home\n", "cannot begin with `@`"),
         (HEAD.encode() + b"description: a: b\n", "second `: `"),
         (HEAD.encode() + b'description: "C:\\data"\n', "backslash"),
+        (HEAD.encode() + b'description: "\\ud83d\\ude00"\n', "write the character itself"),
         (HEAD.encode() + b"parameters: {a: 1\n", "bracket"),
         (HEAD.encode() + b"parameters: [\n", "bracket"),
         (HEAD.encode() + b"limits\npolling: {}\n", "no `key: value`"),
