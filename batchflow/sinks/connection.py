@@ -4,10 +4,10 @@ The file is attached to a private DuckDB in memory, so that it can be told how i
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 
@@ -16,13 +16,15 @@ from batchflow.errors import BatchflowError, DatabaseHeld, EnvironmentError_, Si
 from batchflow.sources.database import literal
 
 STORAGE_VERSION: Final = "v1.2.0"  # what DuckDB 1.2 and later, R included, can read
-MEMORY: Final = "192MB"
+MEMORY: Final = 64_000_000  # bytes that DuckDB may take before it spills to disk: memory stays flat, however many rows
+MOST_MEMORY: Final = 2_000_000_000  # bytes; for single values that are enormous
 THREADS: Final = 2
 # Rows that are compressed and written together: at the default of 122,880 a whole shard stays in memory until commit.
 ROW_GROUP: Final = 10_240
 _CLASHES: Final = "data"  # a file's name is the catalog's name; it must not be that of our schema
 _HOLDER: Final = re.compile(r"lock is held in (?P<program>.*?)\s*\(PID (?P<pid>\d+)\)")
 _REBUILD: Final = "it holds nothing that is not in the run's folder: move it away and run `batchflow load --rebuild`"
+T = TypeVar("T")
 
 
 class Store:
@@ -32,6 +34,7 @@ class Store:
         self.path = path
         self.connection = connection
         self._resources = resources
+        self._memory = MEMORY
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a small answer, or the count of a change."""
@@ -40,6 +43,27 @@ class Store:
     def number(self, query: str, values: Sequence[Any] = ()) -> int:
         """The one number that a query answers with."""
         return int(self.rows(query, values)[0][0])
+
+    def make_room(self, wanted: int) -> bool:
+        """Let DuckDB take this many bytes; False if it may already."""
+        wanted = min(wanted, MOST_MEMORY)
+        if wanted <= self._memory:
+            return False
+        self._memory = wanted
+        self.connection.execute(f"SET memory_limit = '{wanted}B'")
+        return True
+
+    def with_room(self, work: Callable[[], T]) -> T:
+        """Do what may be done again, with more memory each time it does not suffice."""
+        while True:
+            try:
+                return work()
+            except duckdb.OutOfMemoryException:
+                if not self.make_room(4 * self._memory):
+                    raise
+            except SinkError as error:
+                if not (isinstance(error.__cause__, duckdb.OutOfMemoryException) and self.make_room(4 * self._memory)):
+                    raise
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -114,7 +138,7 @@ def _attach(path: Path, options: str) -> Store:
         )
         opened.callback(connection.close)
         connection.execute(
-            f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}; SET temp_directory = {literal(str(scratch))}; "
+            f"SET memory_limit = '{MEMORY}B'; SET threads = {THREADS}; SET temp_directory = {literal(str(scratch))}; "
             "SET write_buffer_row_group_count = 1; SET enable_progress_bar = false"
         )
         with explained(path):
@@ -138,7 +162,9 @@ def _translated(path: Path, error: duckdb.Error) -> BatchflowError:
     if "lock on file" in text or "already attached" in text:
         return _held(path, text)
     if isinstance(error, duckdb.OutOfMemoryException):
-        return SinkError(f"{path}: DuckDB needs more than {MEMORY} of memory: {reason}")
+        return SinkError(
+            f"{path}: DuckDB had not enough memory: {reason}", hint="free memory or disk space, and run again"
+        )
     for sign, (kind, what, hint) in _KNOWN.items():
         if sign in text:
             return kind(f"{path} {what}: {reason}", hint=hint)

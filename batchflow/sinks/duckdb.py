@@ -27,6 +27,7 @@ UNSENT: Final = "unsent"
 UNACCOUNTED: Final = "unaccounted"
 _CHUNK_ROWS: Final = 1000
 _CHUNK_TEXT: Final = 4_000_000  # characters
+_ROOM_PER_CHARACTER: Final = 16  # bytes: a few copies of at most four bytes each
 _LARGEST: Final = 2**63
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
@@ -78,26 +79,7 @@ class Sink:
 
         True if a layout of another version was dropped on the way, with the rows of every other run: load them again.
         """
-        with self._store.transaction():
-            dropped = layout.prepare(self._store)
-            self._delete_run(plan.run)
-            layout.check_data_table(self._store, plan.run)
-            table = data_table(plan.run)
-            self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
-            self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
-            count = self._store.number(
-                "INSERT INTO requests SELECT ?, custom_id, row_number, row_id, condition, replicate, draw, "
-                f"request_key, shard, line, ?, NULL FROM {parquet(folder.map(1))}",
-                [plan.run, UNSENT],
-            )
-            if count != plan.requests:
-                raise SinkError(
-                    f"{folder.map(1)} holds {count} requests, the run's manifest says {plan.requests}",
-                    hint="the run's folder was changed; restore it from a copy",
-                )
-            self._insert_run(_planned(plan))
-            views.create(self._store)
-        return dropped
+        return self._store.with_room(lambda: self._begin(plan, folder))
 
     def load_shard(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow], owed: Owed) -> int:
         """Put the answers of one batch into the tables in one transaction; loading it again replaces them.
@@ -107,14 +89,15 @@ class Sink:
         """
         with self._store.transaction():
             self._delete_batch(run_id, batch.batch_id)
-            answered = self._append(run_id, batch, answers)
-            kinds = owed if isinstance(owed, Mapping) else owed()
-            self._settle(run_id, batch, dict.fromkeys(answered) | dict(kinds))
+            kinds = self._append(run_id, batch, answers)
+            answered = len(kinds)
+            kinds.update(owed if isinstance(owed, Mapping) else owed())
+            self._settle(run_id, batch, kinds)
             self._insert_batch(run_id, batch)
             self._store.rows("UPDATE runs SET state = ? WHERE run_id = ?", [LOADING, run_id])
             failpoints.hit("load.before-commit")
         failpoints.hit("load.after-commit")
-        return len(answered)
+        return answered
 
     def set_run(self, row: RunRow) -> None:
         """Say what the run is now; the views follow."""
@@ -143,13 +126,12 @@ class Sink:
         """Requests of a run by outcome, owed kinds included, as the tables have it. A request with neither counts as
         `unaccounted`, which must not be.
         """
+        query = (
+            f"SELECT coalesce(a.outcome, q.owed, ?) AS kind, count(*) FROM requests q {views.FINAL_ANSWER} "
+            "WHERE q.run_id = ? GROUP BY kind ORDER BY kind"
+        )
         with explained(self._store.path):
-            rows = self._store.rows(
-                f"SELECT coalesce(a.outcome, q.owed, ?) AS kind, count(*) FROM requests q {views.FINAL_ANSWER} "
-                "WHERE q.run_id = ? GROUP BY kind ORDER BY kind",
-                [UNACCOUNTED, run_id],
-            )
-        return dict(rows)
+            return dict(self._store.with_room(lambda: self._store.rows(query, [UNACCOUNTED, run_id])))
 
     def close(self) -> None:
         self._store.close()
@@ -162,6 +144,28 @@ class Sink:
     ) -> None:
         self.close()
 
+    def _begin(self, plan: Plan, folder: RunFolder) -> bool:
+        with self._store.transaction():
+            dropped = layout.prepare(self._store)
+            self._delete_run(plan.run)
+            layout.check_data_table(self._store, plan.run)
+            table = data_table(plan.run)
+            self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
+            self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
+            count = self._store.number(
+                "INSERT INTO requests SELECT ?, custom_id, row_number, row_id, condition, replicate, draw, "
+                f"request_key, shard, line, ?, NULL FROM {parquet(folder.map(1))}",
+                [plan.run, UNSENT],
+            )
+            if count != plan.requests:
+                raise SinkError(
+                    f"{folder.map(1)} holds {count} requests, the run's manifest says {plan.requests}",
+                    hint="the run's folder was changed; restore it from a copy",
+                )
+            self._insert_run(_planned(plan))
+            views.create(self._store)
+        return dropped
+
     def _delete_run(self, run_id: str) -> None:
         for table in layout.TABLES:
             self._store.rows(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
@@ -173,25 +177,26 @@ class Sink:
         if self._store.rows("DELETE FROM batches WHERE run_id = ? AND batch_id = ?", [run_id, batch_id]) != [(0,)]:
             self._store.rows("DELETE FROM responses WHERE run_id = ? AND batch_id = ?", [run_id, batch_id])
 
-    def _append(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow]) -> list[str]:
-        """Stream the answers into the table; returns their custom_ids."""
-        ids: dict[str, None] = {}
+    def _append(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow]) -> dict[str, str | None]:
+        """Stream the answers into the table; returns their custom_ids, none of them owed as yet."""
+        ids: dict[str, str | None] = {}
         count = 0
         with self._store.connection.appender("responses") as appender:
-            for chunk in _chunks(answers):
+            for chunk, size in _chunks(answers):
+                self._store.make_room(_ROOM_PER_CHARACTER * size)
                 ids.update((row.custom_id, None) for row in chunk)
                 count += len(chunk)
                 appender.append_rows([(run_id, batch.round, batch.batch_id, *_storable(row)) for row in chunk])
                 appender.flush()
         if count != len(ids):
             raise SinkError(f"batch {batch.batch_id} has {count - len(ids)} requests with more than one answer")
-        return list(ids)
+        return ids
 
     def _settle(self, run_id: str, batch: BatchRow, kinds: Mapping[str, str | None]) -> None:
         """Write down which requests are still owed, unless a later round has been loaded before."""
         self._store.connection.execute("CREATE OR REPLACE TEMP TABLE settled (custom_id VARCHAR, owed VARCHAR)")
         with self._store.connection.appender("settled") as appender:
-            appender.append_rows(list(kinds.items()))
+            appender.append_rows(kinds.items())
         changed = self._store.number(
             "UPDATE requests SET owed = s.owed, last_round = ? FROM settled s WHERE requests.run_id = ? "
             "AND requests.custom_id = s.custom_id AND coalesce(requests.last_round, ?) <= ?",
@@ -236,18 +241,20 @@ def _planned(plan: Plan) -> RunRow:
     )
 
 
-def _chunks(answers: Iterable[ResponseRow]) -> Iterator[list[ResponseRow]]:
-    """Few rows at a time, fewer if their texts are long: memory must not follow the length of answers."""
+def _chunks(answers: Iterable[ResponseRow]) -> Iterator[tuple[list[ResponseRow], int]]:
+    """Few rows at a time, fewer if their texts are long: memory must not follow the length of answers. With each the
+    number of its characters.
+    """
     chunk: list[ResponseRow] = []
     size = 0
     for answer in answers:
         chunk.append(answer)
         size += len(answer.content or "") + len(answer.body or "")
         if len(chunk) >= _CHUNK_ROWS or size >= _CHUNK_TEXT:
-            yield chunk
+            yield chunk, size
             chunk, size = [], 0
     if chunk:
-        yield chunk
+        yield chunk, size
 
 
 def _storable(row: ResponseRow) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
@@ -12,7 +13,9 @@ from batchflow.sinks import layout, views
 from batchflow.sinks.connection import Store, explained, open_for_reading
 from batchflow.sources.database import literal
 
-_FETCH: Final = 500
+_PART_REQUESTS: Final = 4000
+_PART_CHARACTERS: Final = 8_000_000
+_SAMPLE: Final = 500
 _BLOCK: Final = 1 << 20
 
 
@@ -24,40 +27,31 @@ class Reader:
 
     def columns(self, run_id: str) -> list[str]:
         """The names of the columns. Errors: EnvironmentError_ if the run is not in the database."""
+        self._check(run_id)
         with explained(self._store.path):
-            described = self._store.rows(f"DESCRIBE {self._select(run_id)}")
+            described = self._store.rows(f"DESCRIBE {views.select_run(self._store, run_id)}")
         return [row[0] for row in described]
 
     def rows(self, run_id: str, limit: int | None = None) -> Iterator[tuple[Any, ...]]:
         """The rows in input order, all of them or the first few. Errors: as `columns`."""
-        query = self._ordered(run_id) + ("" if limit is None else f" LIMIT {limit:d}")
-        cursor = self._store.connection.cursor()
-        try:
+        for query in self._queries(run_id):
             with explained(self._store.path):
-                cursor.execute("USE store")
-                cursor.execute(query)
-                while rows := cursor.fetchmany(_FETCH):
-                    yield from rows
-        finally:
-            cursor.close()
+                rows = self._store.with_room(partial(self._store.rows, query))
+            yield from rows[:limit]
+            limit = None if limit is None else max(0, limit - len(rows))
+            if limit == 0:
+                return
 
     def write_csv(self, run_id: str, target: Path | BinaryIO) -> None:
         """All rows as CSV, to a file (whole or absent) or an open binary stream: UTF-8, a header, line feeds; what is
         missing stays empty, an empty text is `""`. Errors: as `columns`.
         """
+        self._check(run_id)
         if isinstance(target, Path):
-            temporary = files.temporary_for(target)
-            try:
-                self._copy(run_id, temporary)
-                files.publish(temporary, target)
-            finally:
-                temporary.unlink(missing_ok=True)
-            return
-        with files.scratch_folder() as scratch:
-            copy = scratch / "results.csv"
-            self._copy(run_id, copy)
-            with copy.open("rb") as handle:
-                shutil.copyfileobj(handle, target, _BLOCK)
+            with files.atomic_writer(target) as handle:
+                self._write_csv(run_id, handle)
+        else:
+            self._write_csv(run_id, target)
 
     def close(self) -> None:
         self._store.close()
@@ -70,23 +64,59 @@ class Reader:
     ) -> None:
         self.close()
 
-    def _copy(self, run_id: str, target: Path) -> None:
-        query = self._ordered(run_id)
-        with explained(target):
-            self._store.connection.execute(f"COPY ({query}) TO {literal(str(target))} (FORMAT csv, HEADER)")
+    def _write_csv(self, run_id: str, target: BinaryIO) -> None:
+        header = "true"
+        with files.scratch_folder() as scratch:
+            piece = scratch / "piece.csv"
+            for query in self._queries(run_id):
+                copy = f"COPY ({query}) TO {literal(str(piece))} (FORMAT csv, HEADER {header})"
+                with explained(piece):
+                    self._store.with_room(partial(self._store.rows, copy))
+                with piece.open("rb") as handle:
+                    shutil.copyfileobj(handle, target, _BLOCK)
+                header = "false"
 
-    def _ordered(self, run_id: str) -> str:
-        return f"{self._select(run_id)} ORDER BY {views.INPUT_ORDER}"
+    def _queries(self, run_id: str) -> Iterator[str]:
+        """One query after the other that together give all rows in order: a join or a sort of all at once would take
+        memory with their number.
+        """
+        self._check(run_id)
+        with explained(self._store.path):
+            first, last, requests = self._store.rows(
+                "SELECT min(row_number), max(row_number), count(*) FROM requests WHERE run_id = ?", [run_id]
+            )[0]
+            size = self._request_size(run_id)
+        per_row = max(1, requests // (last - first + 1))
+        step = max(1, min(_PART_REQUESTS, _PART_CHARACTERS // size) // per_row)
+        for start in range(first, last + 1, step):
+            end = min(last, start + step - 1)
+            with explained(self._store.path):
+                least, greatest = self._store.rows(
+                    "SELECT coalesce(min(custom_id), ''), coalesce(max(custom_id), '') FROM requests "
+                    "WHERE run_id = ? AND row_number BETWEEN ? AND ?",
+                    [run_id, start, end],
+                )[0]
+                query = views.select_run(self._store, run_id, views.Part(start, end, least, greatest))
+            yield query
 
-    def _select(self, run_id: str) -> str:
+    def _request_size(self, run_id: str) -> int:
+        """Characters of data and answer per request, from the first ones."""
+        samples = (
+            f"SELECT CAST(d AS VARCHAR) AS text FROM {layout.data_table(run_id)} d LIMIT {_SAMPLE}",
+            f"SELECT content AS text FROM responses WHERE run_id = {literal(run_id)} LIMIT {_SAMPLE}",
+        )
+        query = "SELECT CAST(coalesce(avg(length(text)), 0) AS BIGINT) FROM ({})"
+        return 1 + sum(self._store.number(query.format(sample)) for sample in samples)
+
+    def _check(self, run_id: str) -> None:
         with explained(self._store.path):
             known = self._store.rows("SELECT 1 FROM runs WHERE run_id = ?", [run_id])
-            if not known or run_id not in layout.runs_with_data(self._store):
-                raise EnvironmentError_(
-                    f"{self._store.path} does not hold the run {run_id}",
-                    hint="`batchflow load --rebuild` loads it from its folder",
-                )
-            return views.select_run(self._store, run_id)
+            present = known and run_id in layout.runs_with_data(self._store)
+        if not present:
+            raise EnvironmentError_(
+                f"{self._store.path} does not hold the run {run_id}",
+                hint="`batchflow load --rebuild` loads it from its folder",
+            )
 
 
 def open_reader(path: Path) -> Reader:

@@ -1,7 +1,7 @@
 """What users read: requests beside their data and their final answers, for one run, for the current runs, for all."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchflow.sinks.connection import Store
 from batchflow.sinks.layout import data_columns, data_table, mark, runs_with_data
@@ -38,9 +38,18 @@ def result_names(stored: Sequence[str]) -> list[str]:
     return resolve(stored, RESULTS_RESERVED)
 
 
-def select_run(store: Store, run_id: str) -> str:
-    """A run's results, unordered."""
-    return _select(run_id, _named(store, run_id), None)
+class Part(NamedTuple):
+    """Consecutive rows of a run: first and last row number, least and greatest custom_id among their requests."""
+
+    first: int
+    last: int
+    least: str
+    greatest: str
+
+
+def select_run(store: Store, run_id: str, part: Part | None = None) -> str:
+    """The results of a run, or of a part of it, in input order."""
+    return f"{_select(run_id, _named(store, run_id), None, part)} ORDER BY {INPUT_ORDER}"
 
 
 def current_runs(store: Store) -> list[str]:
@@ -78,8 +87,11 @@ def _united(names: Iterable[str]) -> list[str]:
     return list(first.values())
 
 
-def _select(run_id: str, named: dict[str, str], columns: Sequence[str] | None) -> str:
-    """columns: the data columns to show, those the run does not have as NULL; without it the run's own."""
+def _select(run_id: str, named: dict[str, str], columns: Sequence[str] | None, part: Part | None = None) -> str:
+    """columns: the data columns to show, those the run does not have as NULL; without it the run's own.
+
+    The bounds of a part stand at each table, so that only what lies between them is read.
+    """
     own = {name.lower(): stored for name, stored in named.items()}
     data = [
         (f"d.{identifier(own[name.lower()])}" if name.lower() in own else "CAST(NULL AS VARCHAR)")
@@ -87,9 +99,14 @@ def _select(run_id: str, named: dict[str, str], columns: Sequence[str] | None) -
         for name in (named if columns is None else columns)
     ]
     run = literal(run_id)
+    ids = rows = ""
+    if part is not None:
+        ids = f" AND a.custom_id BETWEEN {literal(part.least)} AND {literal(part.greatest)}"
+        rows = f"row_number BETWEEN {part.first:d} AND {part.last:d}"
     return (
-        f"SELECT {', '.join((*_HEAD, *data, *_TAIL))} {_REQUESTS} AND a.run_id = {run} "
-        f"LEFT JOIN {data_table(run_id)} d ON d.row_number = q.row_number WHERE q.run_id = {run}"
+        f"SELECT {', '.join((*_HEAD, *data, *_TAIL))} {_REQUESTS} AND a.run_id = {run}{ids} "
+        f"LEFT JOIN {data_table(run_id)} d ON d.row_number = q.row_number{rows and f' AND d.{rows}'} "
+        f"WHERE q.run_id = {run}{rows and f' AND q.{rows}'}"
     )
 
 

@@ -301,7 +301,7 @@ def test_an_older_version_number_is_another_layout(tmp_path: Path, database: Pat
         assert layout.survey(sink._store) is layout.Layout.CURRENT
 
 
-@pytest.mark.parametrize("lost", ["VIEW results", "TABLE runs", "VIEW results_all", "TABLE batches"])
+@pytest.mark.parametrize("lost", ["VIEW results", "TABLE runs"])
 def test_a_table_that_the_user_dropped_is_made_again(tmp_path: Path, database: Path, lost: str) -> None:
     made = make(tmp_path)
     load(database, made)
