@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-FETCH_ROWS = 512
+FETCH_ROWS = 100
 
 
 @contextmanager
-def connection(scratch: Path | None = None) -> "Iterator[DuckDBPyConnection]":
-    """A database in memory that keeps the order of rows. `scratch` takes what does not fit into memory."""
+def connection(scratch: Path | None = None, name: str = ":memory:") -> "Iterator[DuckDBPyConnection]":
+    """A database, in memory or in the file `name`, that keeps the order of rows. `scratch` takes what does not fit
+    into memory.
+    """
     import duckdb  # noqa: PLC0415 - heavy; only what reads rows pays for it
 
     settings: dict[str, Any] = {
         "memory_limit": "256MB",
-        "enable_external_file_cache": False,
         "threads": 1,  # with one, rows are written in the order in which they are read
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "temp_directory": "" if scratch is None else str(scratch),
     }
-    database = duckdb.connect(config=settings)
+    database = duckdb.connect(name, config=settings)
     try:
         yield database
     finally:

@@ -1,13 +1,13 @@
 """The import of a delimited file with DuckDB, which is fast, checked against `scan`, which is exact.
 
-A plain file goes straight to DuckDB, and the number of records it read must be the number that the survey counted.
-Any other file, and one that DuckDB reads differently or not at all, is read by the scanner, which either says what is
-wrong with it or writes it once more in a form that leaves no doubt.
+A plain file goes straight to DuckDB, and the rows it read must be as many as the survey counted, with a row of every
+megabyte in its place. Any other file, and one that DuckDB reads differently or not at all, is read by the scanner,
+which also says what is wrong with it.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,15 +15,22 @@ import duckdb
 
 from batchflow import files
 from batchflow.errors import DataError, Fault
-from batchflow.sources.database import connection, identifier, literal, parquet, pattern, stream
-from batchflow.sources.scan import MAX_RECORD, Scanner, Survey, survey
+from batchflow.sources.database import FETCH_ROWS, connection, identifier, literal, parquet, pattern, stream
+from batchflow.sources.scan import Scanner, Survey, sample, survey
 
 if TYPE_CHECKING:
     from batchflow.sources.delimited import Reading
 
 SHOWN_FAULTS: Final = 20
+BUFFER_BYTES: Final = 4_000_000  # a longer record is left to the scanner
 ROW_GROUP_BYTES: Final = 32_000_000
 ROW_GROUP_ROWS: Final = (2048, 20_480)
+IDS_AT_ONCE: Final = 500_000
+_NO_ID: Final = "row_id IS NULL OR trim(row_id) = ''"
+
+
+class _LostWay(AssertionError):
+    """What lies in the parquet file is not what the file says."""
 
 
 class Import:
@@ -41,13 +48,15 @@ class Import:
     def into(self, target: Path) -> tuple[int, str, str]:
         """Number of rows, their sha256, and that of the file."""
         before = _state(self._path)
-        surveyed = survey(self._path, self._reading.delimiter, self._shown)
+        reading = self._reading
+        surveyed = survey(self._path, reading.delimiter, self._shown, drop_blank=reading.drop_blank)
         temporary = files.temporary_for(target)
         try:
-            with files.scratch_folder(target.parent) as scratch, connection(scratch) as database:
-                rows = self._copy(database, surveyed, temporary, scratch)
-                sha256 = self._verify(database, temporary, rows)
-                faults = [*self._faults_of_ids(database, temporary), *self._faults_of_cells(database, temporary)]
+            with files.scratch_folder(target.parent) as scratch:
+                rows, sha256 = self._read(surveyed, temporary, scratch)
+                with connection(scratch) as database:
+                    faults = list(self._faults_of_ids(database, temporary, rows))
+                    faults += self._faults_of_cells(database, temporary)
             if not rows:
                 faults = [self._fault("the file has a header and no rows", "add at least one row below the header")]
             if _state(self._path) != before:
@@ -62,26 +71,20 @@ class Import:
     def _fault(self, cause: str, remedy: str) -> Fault:
         return Fault(self._shown, cause, remedy)
 
-    def _copy(self, database: duckdb.DuckDBPyConnection, surveyed: Survey, temporary: Path, scratch: Path) -> int:
-        """The number of rows now in the temporary parquet file."""
+    def _read(self, surveyed: Survey, temporary: Path, scratch: Path) -> tuple[int, str]:
+        """Write the temporary parquet file; its number of rows and their sha256."""
         group = _row_group(self._path.stat().st_size, surveyed.records)
         if self._trusted(surveyed):
-            query = self._query(self._path, self._reading.delimiter, crlf=surveyed.crlf, drop=self._reading.drop_blank)
             try:
-                if _copy_to(database, query, temporary, group) == surveyed.records - 1:
-                    return surveyed.records - 1
-            except duckdb.Error:
+                with connection(scratch) as database:
+                    _copy_to(database, self._query(surveyed), temporary, group)
+                    return self._verify(database, temporary, surveyed.records - 1, surveyed.samples)
+            except (duckdb.Error, _LostWay):
                 pass  # the scanner says it better, or reads it
-        canonical = scratch / "canonical.csv"
-        expected = self._rewrite(canonical)
-        try:
-            rows = _copy_to(database, self._query(canonical, ",", crlf=False, drop=False), temporary, group)
-        except duckdb.Error as error:
-            cause = f"the file cannot be read: {str(error).splitlines()[0]}"
-            raise DataError([self._fault(cause, "look for a value of more than 50 MB")]) from error
-        if rows != expected:
-            raise AssertionError(f"DuckDB read {rows} rows of {expected}")
-        return rows
+        with connection(scratch, str(scratch / "exact.duckdb")) as database:
+            rows = self._read_exactly(database)
+            _copy_to(database, self._select("exact"), temporary, group)
+            return self._verify(database, temporary, rows, {})
 
     def _trusted(self, surveyed: Survey) -> bool:
         """Whether DuckDB reads this file as the scanner would; it swallows an empty field too many, and it does not
@@ -90,71 +93,87 @@ class Import:
         full = surveyed.delimiters == surveyed.records * (len(self._reading.columns) - 1)
         return surveyed.plain and full and not (surveyed.quotes and self._reading.drop_blank)
 
-    def _query(self, path: Path, delimiter: str, *, crlf: bool, drop: bool) -> str:
+    def _query(self, surveyed: Survey) -> str:
         columns = self._reading.columns
-        cells = [f"c{position}" for position in range(len(columns))]
-        schema = ", ".join(f"'{cell}': 'VARCHAR'" for cell in cells)
-        line_end = r"'\r\n'" if crlf else r"'\n'"
+        schema = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(columns)))
+        line_end = r"'\r\n'" if surveyed.crlf else r"'\n'"
+        # with parallel=false, or a larger buffer, DuckDB keeps the whole file in memory
         source = (
-            f"SELECT row_number() OVER () AS n, * FROM read_csv({literal(pattern(path))}, columns={{{schema}}},"
-            f" auto_detect=false, header=true, delim={literal(delimiter)}, quote='\"', escape='\"', nullstr='',"
-            " allow_quoted_nulls=false, parallel=false, compression='none', hive_partitioning=false,"
-            f" new_line={line_end}, max_line_size={MAX_RECORD})"
+            f"SELECT row_number() OVER () AS n, * FROM read_csv({literal(pattern(self._path))}, columns={{{schema}}},"
+            f" auto_detect=false, header=true, delim={literal(self._reading.delimiter)}, quote='\"', escape='\"',"
+            f" nullstr='', allow_quoted_nulls=false, compression='none', hive_partitioning=false, new_line={line_end},"
+            f" max_line_size={BUFFER_BYTES}, buffer_size={BUFFER_BYTES})"
         )
         if len(columns) == 1:
             source += " WHERE c0 IS NOT NULL"  # elsewhere DuckDB skips blank lines by itself
-        cells = [f"t.{cell}" for cell in cells]
-        if drop:
+        return self._select(f"({source})", drop_blank=self._reading.drop_blank)
+
+    def _select(self, source: str, *, drop_blank: bool = False) -> str:
+        """The rows as they are stored, out of the cells c0, c1, … and the row number n."""
+        columns = self._reading.columns
+        cells = [f"t.c{position}" for position in range(len(columns))]
+        if drop_blank:
             cells = [f"nullif(regexp_replace({cell}, '^ ', ''), '')" for cell in cells]
         row_id = "t.n::VARCHAR" if self._id is None else cells[self._id]
         kept = [f"{cell} AS {identifier(column.stored)}" for cell, column in zip(cells, columns, strict=True)]
-        return f"SELECT t.n AS row_number, {row_id} AS row_id, {', '.join(kept)} FROM ({source}) t"
+        return f"SELECT t.n AS row_number, {row_id} AS row_id, {', '.join(kept)} FROM {source} t"
 
-    def _rewrite(self, copy: Path) -> int:
-        """Write the file anew, every value in quotes; returns the number of rows. Errors: DataError."""
+    def _read_exactly(self, database: duckdb.DuckDBPyConnection) -> int:
+        """Fill the table `exact` from the scanner; returns the number of rows. Errors: DataError."""
         width = len(self._reading.columns)
+        cells = ", ".join(f"c{position} VARCHAR" for position in range(width))
+        database.execute(f"CREATE TABLE exact (n BIGINT, {cells})")
         faults: list[Fault] = []
-        records = total = 0
-        with self._path.open("rb") as handle, files.atomic_writer(copy) as writer:
+        rows, total = -1, 0  # the header is no row
+        with self._path.open("rb") as handle:
             scanner = Scanner(handle, self._reading.delimiter, self._shown, drop_blank=self._reading.drop_blank)
+            appender = database.appender("exact", action="insert")
+            waiting: list[tuple[int | str | None, ...]] = []
             for found, record in scanner.judged(width):
-                records += 1
+                rows += 1
                 total += len(found)
                 faults += found[: SHOWN_FAULTS - len(faults)]
-                if record and not total:
-                    # names are not read again, and a line break in one would lead DuckDB astray
-                    writer.write(_quoted(record.values if records > 1 else ["-"] * width))
-            if total:
-                hidden = total - len(faults)
-                raise DataError(
-                    faults, hint=f"{total} faults in all, the first {len(faults)} are shown" if hidden else ""
-                )
-        return records - 1
+                if record and rows and not total:
+                    waiting.append((rows, *record.values))
+                if len(waiting) >= FETCH_ROWS:
+                    appender.append_rows(waiting)
+                    waiting.clear()
+            appender.append_rows(waiting)
+            appender.flush()
+        if total:
+            more = f"{total} faults in all, the first {len(faults)} are shown" if total > len(faults) else ""
+            raise DataError(faults, hint=more)
+        return rows
 
-    def _verify(self, database: duckdb.DuckDBPyConnection, stored: Path, rows: int) -> str:
-        """sha256 of what was read, once every row is known to stand in its place."""
+    def _verify(
+        self, database: duckdb.DuckDBPyConnection, stored: Path, rows: int, samples: Mapping[int, bytes]
+    ) -> tuple[int, str]:
+        """Number and sha256 of what was read, once every row is known to stand in its place. Errors: _LostWay."""
         header = [column.name for column in self._reading.columns]
-        digest = hashlib.sha256(_json(header).join([b"[", b""]))
+        digest = hashlib.sha256(b"[" + _json(header))
         names = ", ".join(identifier(column.stored) for column in self._reading.columns)
         seen = 0
         for chunk in stream(database, f"SELECT row_number, {names} FROM {parquet(stored)}"):
             if [row[0] for row in chunk] != list(range(seen + 1, seen + len(chunk) + 1)):
-                raise AssertionError("rows were stored out of order")
+                raise _LostWay("rows were stored out of order")
+            for row in chunk:
+                if row[0] in samples and sample(row[1:]) != samples[row[0]]:
+                    raise _LostWay(f"row {row[0]} is another one")
             seen += len(chunk)
             digest.update(b"," + _json([row[1:] for row in chunk])[1:-1])
         if seen != rows:
-            raise AssertionError(f"{seen} rows stored of {rows}")
+            raise _LostWay(f"{seen} rows stored of {rows}")
         digest.update(b"]")
-        return digest.hexdigest()
+        return seen, digest.hexdigest()
 
-    def _faults_of_ids(self, database: duckdb.DuckDBPyConnection, stored: Path) -> Iterator[Fault]:
+    def _faults_of_ids(self, database: duckdb.DuckDBPyConnection, stored: Path, rows: int) -> Iterator[Fault]:
         if self._id is None:
             return
         name = self._reading.columns[self._id].name
-        none = "row_id IS NULL OR trim(row_id) = ''"
         without = _all(
             database,
-            f"SELECT row_number, count(*) OVER () FROM {parquet(stored)} WHERE {none} ORDER BY 1 LIMIT {SHOWN_FAULTS}",
+            f"SELECT row_number, count(*) OVER () FROM {parquet(stored)} WHERE {_NO_ID}"
+            f" ORDER BY 1 LIMIT {SHOWN_FAULTS}",
         )
         if without:
             total = without[0][1]
@@ -163,16 +182,11 @@ class Import:
                 f"{_count(total, 'row has', 'rows have')} no id in the column {name!r}: {shown}",
                 "give every row an id of its own, or leave `data.id` out: then the row number is the id",
             )
-        doubled = _all(
-            database,
-            "SELECT row_id, count(*), min(row_number), max(row_number), count(*) OVER () AS total"
-            f" FROM {parquet(stored)} WHERE NOT ({none}) GROUP BY row_id HAVING count(*) > 1"
-            f" ORDER BY 3 LIMIT {SHOWN_FAULTS}",
-        )
+        doubled, total = _doubled_ids(database, stored, rows)
         if doubled:
-            shown = _some([_doubled(*row[:4]) for row in doubled], doubled[0][4])
+            shown = _some([_said(*each) for each in doubled], total)
             yield self._fault(
-                f"{_count(doubled[0][4], 'id stands', 'ids stand')} in several rows of the column {name!r}: {shown}",
+                f"{_count(total, 'id stands', 'ids stand')} in several rows of the column {name!r}: {shown}",
                 "give every row an id of its own, or leave `data.id` out: then the row number is the id",
             )
 
@@ -198,10 +212,31 @@ def _all(database: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...
     return database.execute(query).fetchall()
 
 
-def _copy_to(database: duckdb.DuckDBPyConnection, query: str, target: Path, group: int) -> int:
+def _copy_to(database: duckdb.DuckDBPyConnection, query: str, target: Path, group: int) -> None:
     options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group}"
-    rows = _all(database, f"COPY ({query}) TO {literal(str(target))} ({options})")
-    return int(rows[0][0])
+    _all(database, f"COPY ({query}) TO {literal(str(target))} ({options})")
+
+
+def _doubled_ids(
+    database: duckdb.DuckDBPyConnection, stored: Path, rows: int
+) -> tuple[list[tuple[str, int, int, int]], int]:
+    """The first ids that stand more than once (id, times, first row, last row), and how many there are.
+
+    A part of the ids at a time, so that memory does not grow with their number.
+    """
+    parts = 1 + rows // IDS_AT_ONCE
+    doubled: list[tuple[str, int, int, int]] = []
+    total = 0
+    for part in range(parts):
+        found = _all(
+            database,
+            "SELECT row_id, count(*), min(row_number), max(row_number), count(*) OVER ()"
+            f" FROM {parquet(stored)} WHERE NOT ({_NO_ID}) AND hash(row_id) % {parts} = {part}"
+            f" GROUP BY row_id HAVING count(*) > 1 ORDER BY 3 LIMIT {SHOWN_FAULTS}",
+        )
+        doubled += [(row[0], row[1], row[2], row[3]) for row in found]
+        total += found[0][4] if found else 0
+    return sorted(doubled, key=lambda each: each[2])[:SHOWN_FAULTS], total
 
 
 def _row_group(size: int, records: int) -> int:
@@ -213,11 +248,6 @@ def _row_group(size: int, records: int) -> int:
 def _state(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _quoted(values: Sequence[str | None]) -> bytes:
-    cells = ("" if value is None else '"' + value.replace('"', '""') + '"' for value in values)
-    return (",".join(cells) + "\n").encode()
 
 
 def _json(value: Any) -> bytes:
@@ -233,7 +263,7 @@ def _some(shown: Sequence[str], total: int) -> str:
     return "; ".join(shown) + more
 
 
-def _doubled(row_id: str, count: int, first: int, last: int) -> str:
+def _said(row_id: str, count: int, first: int, last: int) -> str:
     if count == 2:  # noqa: PLR2004 - a pair
         return f"{row_id!r} in rows {first} and {last}"
     return f"{row_id!r} in {count} rows from {first} to {last}"

@@ -11,9 +11,11 @@ missing (None); the quoted empty text is the empty text.
 
 import codecs
 import hashlib
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -39,7 +41,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one pass over the bytes shows. `plain`: any careful reader agrees on what the file says."""
+    """What one pass over the bytes shows. `plain`: any careful reader agrees on what the file says. `samples`: some
+    row of every megabyte by its number, as a hash of its values, to find out whether another reader lost its way.
+    """
 
     sha256: str
     records: int
@@ -47,6 +51,7 @@ class Survey:
     quotes: bool
     crlf: bool
     plain: bool
+    samples: dict[int, bytes]
 
 
 class Scanner:
@@ -287,32 +292,41 @@ def _nul(path: Path, shown: str) -> Fault:
     )
 
 
-def survey(path: Path, delimiter: str, shown: str) -> Survey:
+def survey(path: Path, delimiter: str, shown: str, *, drop_blank: bool) -> Survey:
     """One pass over the bytes: sha256, number of records (header included) and of delimiters outside quotes.
 
     Errors: DataError where the bytes are not UTF-8 text.
     """
     sha256 = check_bytes(path, shown)
     sign = delimiter.encode()
-    escaped = re.escape(sign)
     # once every quoted stretch is a single quote, a plain file has quotes at the edges of fields only
-    odd = re.compile(rb'"(?:[^%s\r\n]|(?<=[^%s\n]"))' % (escaped, escaped))
+    odd = re.compile(rb'"(?:[^%s\r\n]|(?<=[^%s\n]"))' % (re.escape(sign), re.escape(sign)))
     records = delimiters = lf = crlf = cr = 0
     plain, quotes = True, False
+    samples: dict[int, bytes] = {}
     for piece in _balanced(path):
         outside, quoted = piece, piece.count(b'"')
         if quoted:
             outside = re.sub(rb'"+', b'"', re.sub(rb'"[^"]*"', b'"', piece))
             quotes = True
             plain = plain and quoted % 2 == 0 and not odd.search(outside)
-        if not records:
-            plain = plain and not outside.startswith((b"\r", b"\n"))
+        plain = plain and (records > 0 or not outside.startswith((b"\r", b"\n")))
+        if plain:
+            scanner = Scanner(io.BytesIO(piece), delimiter, shown, drop_blank=drop_blank)
+            # the header is no row
+            for number, record in enumerate(islice(scanner, 2 - bool(records)), start=records):
+                samples[number] = sample(record.values)
         lf, crlf, cr = lf + outside.count(b"\n"), crlf + outside.count(b"\r\n"), cr + outside.count(b"\r")
         lines = outside.replace(b"\r\n", b"\n").split(b"\n")
         records += len(lines) - lines.count(b"")
         delimiters += outside.count(sign)
     plain = plain and cr == crlf and crlf in {0, lf}
-    return Survey(sha256, records, delimiters, quotes, crlf > 0, plain)
+    samples.pop(0, None)
+    return Survey(sha256, records, delimiters, quotes, crlf > 0, plain, samples)
+
+
+def sample(values: Sequence[str | None]) -> bytes:
+    return hashlib.sha256(repr(tuple(values)).encode("utf-8", "surrogatepass")).digest()[:8]
 
 
 def _balanced(path: Path) -> Iterator[bytes]:

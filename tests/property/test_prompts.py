@@ -1,0 +1,143 @@
+"""For any cells, a rendered body is the JSON of the body with the cells in it, to the byte."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchflow.errors import InvalidInput
+from batchflow.identity import JsonNumber, json_bytes
+from batchflow.prompts.body import Text
+from batchflow.prompts.compile import Template, compile_template
+from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_json_template
+from batchflow.prompts.json_reader import JsonReader
+
+COLUMNS = ("Description", "First Name", "n")
+TEMPLATE = r"""{
+  "model": "m", "temperature": {{n}},
+  "messages": [
+    {"role": "system", "content": "tab\t {not a slot} caf\u00e9 \u2028 {{Description}}!"},
+    {"role": "user", "content": [{"type": "text", "text": "{{First Name}}"}, {"type": "text", "text": "{{&Description}}{{{First Name}}}"},
+      {"type": "text", "text": "{{ row[\"First Name\"] }}-{{ Description | replace(\"\", \"\") }}"},
+      {"type": "text", "text": "a\r\n{% if true %}{{First Name}}{% endif %}\n{{Description}}\r"}]}
+  ], "seed": 12345678901234567890, "top_p": 1.0
+}"""
+
+text = st.one_of(
+    st.text(max_size=30),  # surrogates included
+    st.text(st.sampled_from('{}"\\\x00\x1f\x7f\x85\u2028\u2029\r\n\t😀{{%}}#'), max_size=20),
+    st.sampled_from(["{{Description}}", "{% if x %}", "{{ 1/0 }}", '"}', "\\u0041"]),
+)
+numbers = st.one_of(st.integers().map(str), st.floats(allow_nan=False, allow_infinity=False).map(repr))
+rows = st.lists(st.fixed_dictionaries({"Description": text, "First Name": text, "n": numbers}), max_size=8)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    path: Path = tmp_path_factory.mktemp("prompts") / "t.json"
+    path.write_text(TEMPLATE, encoding="utf-8")
+    return compile_template(read_json_template(path, "t.json"), COLUMNS)
+
+
+def expected(row: dict[str, str]) -> dict[str, Any]:
+    description, name = row["Description"], row["First Name"]
+    parts = [name, description + name, f"{name}-{description}", f"a\r\n{name}\n{description}\r"]
+    return {
+        "model": "m",
+        "temperature": JsonNumber(row["n"]),
+        "messages": [
+            {"role": "system", "content": f"tab\t {{not a slot}} café \u2028 {description}!"},
+            {"role": "user", "content": [{"type": "text", "text": part} for part in parts]},
+        ],
+        "seed": JsonNumber("12345678901234567890"),
+        "top_p": JsonNumber("1.0"),
+    }
+
+
+def columnwise(table: list[dict[str, str]]) -> dict[str, list[str]]:
+    return {name: [row[name] for row in table] for name in COLUMNS}
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows)
+def test_a_body_is_the_json_of_what_was_meant(template: Template, table: list[dict[str, str]]) -> None:
+    bodies = template.render(columnwise(table), len(table))
+    assert bodies == [json_bytes(expected(row)) for row in table]
+    for body, row in zip(bodies, table, strict=True):
+        assert b"\n" not in body
+        assert len(body.decode().splitlines()) == 1
+        assert _joined(json.loads(body)) == _joined(json.loads(json_bytes(expected(row))))
+        assert _joined(json.loads(body)["messages"][1]["content"][0]["text"]) == _joined(row["First Name"])
+
+
+def _joined(value: Any) -> Any:
+    """Two halves of a surrogate pair that meet in JSON become one character, in any reader."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    if isinstance(value, dict):
+        return {key: _joined(member) for key, member in value.items()}
+    return [_joined(member) for member in value] if isinstance(value, list) else value
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows, st.integers(0, 8))
+def test_a_chunk_is_its_parts(template: Template, table: list[dict[str, str]], cut: int) -> None:
+    rendered = [body for part in (table[:cut], table[cut:]) for body in template.render(columnwise(part), len(part))]
+    assert template.render(columnwise(table), len(table)) == rendered
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"])).filter(lambda word: "{{" not in word and "{%" not in word))
+def test_what_is_no_slot_is_sent_as_it_stands(word: str) -> None:
+    template = compile_template(body_from_prompt(word, word).with_parameters({"model": "m"}), ())
+    messages = [{"role": "system", "content": word}, {"role": "user", "content": word}]
+    assert template.render({}, 1) == [json_bytes({"messages": messages, "model": "m"})]
+
+
+def _refusable(compile_: Callable[[], Template]) -> Template | None:
+    try:
+        return compile_()
+    except InvalidInput:
+        return None
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.text(st.sampled_from("{}%&!#-|.\"'[]() aA1\n\r"), max_size=24))
+def test_any_text_is_a_template_or_a_fault(word: str) -> None:
+    """Never another error, and never two readings of one text."""
+    body = body_from_mapping({"model": "m", "messages": [{"role": "user", "content": word}]})
+    template = _refusable(lambda: compile_template(body, ("a", "A A", "1")))
+    if template and not template.slots:
+        assert "{{" not in word or "{{!" in word.replace(" ", "").replace("{{{", "{{").replace("\n", "").replace(
+            "\r", ""
+        )
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.text() | st.integers().map(lambda n: JsonNumber(str(n))),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(json_values, st.sampled_from([None, 1, "\t"]), st.booleans())
+def test_json_is_read_like_by_the_standard_library(value: Any, indent: Any, ascii_only: bool) -> None:
+    text = json.dumps(json.loads(json_bytes(value)), indent=indent, ensure_ascii=ascii_only)
+    if "{{" in text:
+        return
+    assert _bare(JsonReader(text, "t").read()) == json.loads(text)
+
+
+def _bare(node: Any) -> Any:
+    if isinstance(node, Text):
+        return node.text
+    if isinstance(node, JsonNumber):
+        return json.loads(node.text)
+    if isinstance(node, dict):
+        return {key: _bare(member) for key, member in node.items()}
+    return [_bare(member) for member in node] if isinstance(node, list) else node
