@@ -1,1 +1,1 @@
-
+"""The local Batch API: another program in the same package, with simulated answers."""

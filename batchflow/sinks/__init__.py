@@ -1,1 +1,1 @@
-
+"""Adapters to stores: the results database, a product of the runs' folders."""

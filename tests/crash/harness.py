@@ -116,7 +116,9 @@ class Study:
     ) -> Self:
         project = folder / "project"
         project.mkdir(parents=True)
-        lines = [f"{number},{text}" for number, text in enumerate(texts or [f"topic {n}" for n in range(rows)], start=1)]
+        lines = [
+            f"{number},{text}" for number, text in enumerate(texts or [f"topic {n}" for n in range(rows)], start=1)
+        ]
         (project / "rows.csv").write_text("id,topic\n" + "\n".join(lines) + "\n")
         spec = SPEC.format(settle=settle, per_shard=per_shard, in_flight=in_flight, interval=interval, rounds=rounds)
         (project / "experiment.yaml").write_text(spec)

@@ -1,7 +1,7 @@
 """A process that has imported everything and forks one child for each command line it is given.
 
-Each child is a real process running the real program and dies by a real SIGKILL; only the seconds of importing are saved.
-Requests and replies are JSON lines on stdin and stdout.
+Each child is a real process running the real program and dies by a real SIGKILL; only the seconds of importing are
+saved. Requests and replies are JSON lines on stdin and stdout.
 """
 
 import json
@@ -9,23 +9,28 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 from typing import Any
 
 
+PRELOADED = (
+    "duckdb",
+    "openai.resources.batches",
+    "openai.resources.files",
+    "batchflow.cli.app",
+    "batchflow.cli.progress",
+    "batchflow.cli.report",
+    "batchflow.engine.planning",
+    "batchflow.engine.rebuild",
+    "batchflow.engine.runner",
+    "batchflow.providers.local",
+    "batchflow.sinks.reader",
+)
+
+
 def main() -> None:
-    import duckdb  # noqa: F401
-    import openai  # noqa: F401
-    import openai.resources.batches
-    import openai.resources.files
-
-    import batchflow.cli.progress
-    import batchflow.cli.report
-    import batchflow.engine.planning
-    import batchflow.engine.rebuild
-    import batchflow.engine.runner
-    import batchflow.providers.local
-    import batchflow.sinks.reader
-
+    for name in PRELOADED:
+        import_module(name)
     for line in sys.stdin:
         reply = _carry_out(json.loads(line))
         sys.stdout.write(json.dumps(reply) + "\n")

@@ -1,0 +1,37 @@
+# Everything runs in the environment that the README's second command makes.
+BIN ?= .venv/bin
+SEEDS ?= 100
+
+.PHONY: check format lint types contracts test crash mutate bench lock
+
+check: lint types contracts test
+
+format:
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+contracts:
+	$(BIN)/lint-imports
+
+test:
+	$(BIN)/pytest -n 2
+
+crash:           ## every failpoint, every combination, SEEDS random kills: one line each
+	$(BIN)/python -m tests.crash --seeds $(SEEDS)
+
+mutate:          ## apply each patch of tests/mutations to a copy; each must be killed
+	$(BIN)/python -m tests.mutations
+
+bench:           ## rows end to end on the local provider: seconds and peak memory
+	$(BIN)/python -m benchmarks.end_to_end 10000 100000
+
+lock:            ## development versions, without addresses
+	$(BIN)/uv lock
+	$(BIN)/uv export --frozen --all-extras --no-emit-project --no-header -o requirements-dev.lock

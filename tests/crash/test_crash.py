@@ -1,0 +1,23 @@
+"""The fast part of `make crash`: each window once, the combinations, a few seeds."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.cases import Case, carry_out, combinations, failpoint_cases, random_case
+from tests.crash.harness import Zygote
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in failpoint_cases()])
+def test_failpoint(case: Case, tmp_path: Path, zygote: Zygote) -> None:
+    assert "billed once" in carry_out(case, tmp_path, zygote)
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name.replace(" ", "-")) for case in combinations()])
+def test_combination(case: Case, tmp_path: Path, zygote: Zygote) -> None:
+    assert "billed once" in carry_out(case, tmp_path, zygote)
+
+
+@pytest.mark.parametrize("seed", [101, 102, 103])
+def test_random_kills(seed: int, tmp_path: Path, zygote: Zygote) -> None:
+    assert "billed once" in random_case(seed, tmp_path, zygote)
