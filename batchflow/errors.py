@@ -232,7 +232,8 @@ def redact(text: str) -> str:
 
     Stands before every output of ours: terminal, journal, manifest, database, logs.
     """
-    for name, value in os.environ.items():
+    # the longest first: a secret may begin with another one
+    for name, value in sorted(os.environ.items(), key=lambda item: -len(item[1])):
         if len(value) >= 8 and _SECRET_NAME.search(name.upper()):  # noqa: PLR2004 - shorter values would blank common words
             text = text.replace(value, _REDACTED)
     return _SECRET_TEXT.sub(_REDACTED, text)
