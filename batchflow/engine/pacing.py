@@ -11,6 +11,7 @@ MINUTE: Final = 60.0
 JITTER: Final = 0.2
 QUEUE_LADDER: Final = (60.0, 120.0, 300.0, 600.0)
 HOPELESS_REFUSALS: Final = 2
+MOST_DOUBLINGS: Final = 60  # a night without a network has thousands of failures
 
 _random = random.Random()  # noqa: S311 - spreads load, guards nothing
 
@@ -35,9 +36,9 @@ class Backoff:
     due: float = 0.0
 
     def fail(self, now: float, retry_after: float | None = None) -> None:
-        wait = min(self.first * 2**self.failures, self.longest)
+        wait = min(self.first * 2.0 ** min(self.failures, MOST_DOUBLINGS), self.longest)
         self.failures += 1
-        self.due = now + jittered(max(wait, retry_after or 0.0)) * self.scale
+        self.due = now + max(jittered(wait), retry_after or 0.0) * self.scale
 
     def succeed(self) -> None:
         self.failures, self.due = 0, 0.0

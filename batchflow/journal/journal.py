@@ -45,6 +45,8 @@ def replay(path: Path) -> Replay:
                 raise _damaged(path, number, f"event {event.seq} stands where event {len(events)} belongs")
             events.append(event)
             length += len(line)
+            if number == 1:  # before a newer version's kinds look like damage
+                _check_version(path, events)
     _check_version(path, events)
     return Replay(tuple(events), length)
 

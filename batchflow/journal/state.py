@@ -149,6 +149,8 @@ def apply(state: RunState, event: Event) -> None:
         case "loaded":
             state.loaded = event.payload
         case _:
+            if event.shard not in state.rounds.get(event.round, {}):
+                raise ValueError(f"{event.kind}: {shard_name(event.round, event.shard)} was never built")
             _apply_to_shard(state.shard(event.round, event.shard), event)
 
 

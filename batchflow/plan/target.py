@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from batchflow.errors import EnvironmentError_, UsageError
 from batchflow.identity import LOCAL_RESPONDER, LOCAL_RESPONDER_VERSION, scope_of
@@ -94,10 +94,17 @@ def _local(provider: ProviderSpec) -> Target:
 def _environment_address() -> str:
     """OpenAI's address, or the one that the environment names beside its key."""
     address = os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
-    parts = urlsplit(address)
-    if parts.scheme == "https" or (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK):
+    parts = _split(address)
+    if (parts.scheme == "https" and parts.hostname) or (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK):
         return address
     raise EnvironmentError_(
         "the address in OPENAI_BASE_URL is not safe for a key: it is neither https nor on this machine",
         hint="use an https address; plain http is for this machine's own servers only",
     )
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:  # an open bracket: no address at all
+        return urlsplit("")

@@ -14,6 +14,7 @@ from batchflow.errors import ProviderDoubt
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 KNOWN: Final = ENDED | {"validating", "in_progress", "finalizing", "cancelling"}
 _ALIASES: Final = {"canceled": "cancelled", "canceling": "cancelling"}
+_END_OF_TIME: Final = 1e15
 _MOMENTS: Final = (
     "created_at",
     "in_progress_at",
@@ -153,8 +154,9 @@ def _text(value: Any) -> str:
 
 
 def _moment(value: Any) -> float | None:
-    # some servers write RFC 3339 text: not comparable with ours, so treated as absent
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    # some servers write RFC 3339 text: not comparable with ours, so treated as absent; as is what no clock shows
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _END_OF_TIME
+    return float(value) if sound else None
 
 
 def _metadata(value: Any) -> Mapping[str, str] | None:

@@ -105,7 +105,11 @@ def _environment_without(names: tuple[str, ...]) -> Iterator[None]:
 def _reply(call: Callable[[], Any]) -> Any:
     """The JSON of a raw reply; anything unreadable is doubt."""
     with translated():
-        return json.loads(call().content)
+        content = call().content
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ProviderDoubt("the provider's answer is not JSON (a gateway or proxy in between?)") from error
 
 
 def _or_none(call: Callable[[], Reply]) -> Reply | None:
@@ -126,8 +130,6 @@ def translated() -> Iterator[None]:
         raise _from_status(error) from error
     except (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
         raise ProviderDoubt(f"no readable answer from the provider: {_words(error)}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ProviderDoubt("the provider's answer is not JSON (a gateway or proxy in between?)") from error
 
 
 def _words(error: Exception) -> str:
@@ -141,7 +143,7 @@ def _from_status(error: openai.APIStatusError) -> ProviderRefused | ProviderDoub
     body = error.body if isinstance(error.body, Mapping) else {}
     inner = body.get("error") if isinstance(body.get("error"), Mapping) else body
     message = str(inner.get("message") or _page_text(error)) if isinstance(inner, Mapping) else _page_text(error)
-    if status >= httpx2.codes.INTERNAL_SERVER_ERROR or status in _DOUBTFUL:
+    if not httpx2.codes.is_client_error(status) or status in _DOUBTFUL:
         return ProviderDoubt(f"the provider answered {status}: {message}", retry_after=retry_after)
     code = str(inner.get("code") or inner.get("type") or "") if isinstance(inner, Mapping) else ""
     return ProviderRefused(

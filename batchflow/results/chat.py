@@ -46,14 +46,13 @@ def _outcome(content: str | None, refusal: str | None, finish: str | None) -> Ou
 
 def _content(message: Mapping[str, Any]) -> str | None:
     """The text; parts are joined; a message that only calls tools answers with those calls, as JSON."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return _text(content)
+    content, calls = message.get("content"), message.get("tool_calls")
     if isinstance(content, list):
         texts = [part.get("text") for part in content if isinstance(part, Mapping)]
-        return _text("".join(text for text in texts if isinstance(text, str))) or None
-    calls = message.get("tool_calls")
-    return json.dumps(calls, separators=(",", ":")) if calls else None
+        content = "".join(text for text in texts if isinstance(text, str)) or None
+    if calls and not content:
+        return json.dumps(calls, separators=(",", ":"))
+    return _text(content)
 
 
 def _first(choices: Any) -> Mapping[str, Any]:

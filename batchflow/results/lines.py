@@ -1,6 +1,7 @@
 """A provider's result file to answers: one record per line feed, no trust in shape, order or completeness."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from batchflow.results.outcome import Answer, Outcome
 _RETRYABLE: Final = frozenset({0, 408, 409, 429})
 _SUCCESS: Final = range(200, 300)
 _SERVER_ERROR: Final = 500
+_DIGITS: Final = re.compile("[0-9]{1,9}")
 _NOT_RUN: Final[Mapping[str, Outcome]] = {
     "batch_expired": Outcome.EXPIRED,
     "request_expired": Outcome.EXPIRED,
@@ -103,7 +105,7 @@ def _decoded(body: Any) -> Any:
     if isinstance(body, str):
         try:
             return json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return body
     return body
 
@@ -113,7 +115,7 @@ def _status(value: Any) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    return int(value) if isinstance(value, str) and value.isdigit() else None
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else None
 
 
 def _words(error: Any) -> tuple[str, str]:

@@ -88,7 +88,7 @@ def _oversized(study: Study, line: bytes) -> Fault | None:
     limit = study.spec.experiment.limits.bytes_per_batch
     if len(line) <= limit:
         return None
-    number = int(line[14:21])
+    number = int(line[14 : line.index(b"-", 14)])
     return Fault(
         study.source_shown,
         f"row {number}: its request has {len(line):,} bytes, more than a request file may have ({limit:,})",

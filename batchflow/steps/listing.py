@@ -2,9 +2,13 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 from batchflow import clock
 from batchflow.providers.base import Batch, BatchProvider, Page
+
+DISORDER: Final = 60.0  # seconds by which neighbours in an honest list may stand the wrong way round
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +55,5 @@ def _passed(page: Page, horizon: float | None) -> bool:
         return False
     times = [batch.created_at for batch in page.batches]
     known = [time for time in times if time is not None]
-    return len(known) == len(times) and known[0] >= known[-1] and known[-1] < horizon
+    downwards = all(later <= earlier + DISORDER for earlier, later in pairwise(known))
+    return len(known) == len(times) and downwards and known[0] > known[-1] and known[-1] < horizon
