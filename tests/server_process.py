@@ -144,7 +144,8 @@ class ServerProcess:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
     def __enter__(self) -> Self:
-        return self.start()
+        running = self.process is not None and self.process.poll() is None
+        return self if running else self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

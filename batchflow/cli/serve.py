@@ -35,23 +35,13 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     from batchflow.server.process import TOKEN_VARIABLE, ServeOptions
     from batchflow.server.process import serve as serve_until_told
 
-    def ready(address: str) -> None:
-        sys.stderr.write(
-            f"Local Batch API with SIMULATED answers at {address} - use it with OPENAI_BASE_URL={address} "
-            f"OPENAI_API_KEY=<the value of {TOKEN_VARIABLE} if set, else any>; Ctrl-C ends it\n"
-        )
-        sys.stderr.flush()
+    options = ServeOptions(store, host, port, info, idle, faults, seed, delay, rows_per_second, audit)
+    serve_until_told(options, ready=lambda address: _say_ready(address, TOKEN_VARIABLE))
 
-    options = ServeOptions(
-        store=store,
-        host=host,
-        port=port,
-        info=info,
-        idle=idle,
-        faults=faults,
-        seed=seed,
-        delay=delay,
-        rows_per_second=rows_per_second,
-        audit=audit,
+
+def _say_ready(address: str, variable: str) -> None:
+    sys.stderr.write(
+        f"Local Batch API with SIMULATED answers at {address} - use it with OPENAI_BASE_URL={address} "
+        f"OPENAI_API_KEY=<the value of {variable} if set, else any>; Ctrl-C ends it\n"
     )
-    serve_until_told(options, ready=ready)
+    sys.stderr.flush()

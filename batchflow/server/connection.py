@@ -33,7 +33,9 @@ class Cut(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing is sent
         host, port = scope["client"]
-        transport = Connection.transports[host, port]
+        transport = Connection.transports.get((host, port))
+        if transport is None:
+            return  # the client was faster
         transport.write(self._raw)
         transport.close()
         while (await receive())["type"] != "http.disconnect":

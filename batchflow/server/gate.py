@@ -52,6 +52,7 @@ class Gate:
             _check_host(headers.get(b"host", b"").decode("latin-1"))
             scope.setdefault("state", {})["project"] = self._project(headers.get(b"authorization", b""))
         except ApiError as refusal:
+            await _drain(receive)
             await JSONResponse(refusal.body(), refusal.status)(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -66,6 +67,14 @@ class Gate:
         if not hmac.compare_digest(key, self._token.encode()):
             raise ApiError(401, "Incorrect API key provided.", "invalid_api_key")
         return _ONE_PROJECT
+
+
+async def _drain(receive: Receive) -> None:
+    """Take what the client still sends, so that it gets to read the refusal."""
+    more = True
+    while more:
+        message = await receive()
+        more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 def _check_host(host: str) -> None:

@@ -1,6 +1,6 @@
 """The end of a batch: its output and error file, whole or absent, and the status that shows them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from hashlib import sha256
 from math import gcd
@@ -18,17 +18,22 @@ MONTH: Final = 30 * 86_400  # seconds that result files are kept
 _NAMES: Final = ("output", "error")
 
 
-class Outputs:
-    """Writes result files and closes batches."""
+class Stopped(Exception):
+    """The server is to end: what was half written is gone, and is written anew after the next start."""
 
-    def __init__(self, store: Store, ledger: Ledger, faults: Faults) -> None:
+
+class Outputs:
+    """Writes result files and closes batches; `stopping` says whether to give up, for a long file takes seconds."""
+
+    def __init__(self, store: Store, ledger: Ledger, faults: Faults, stopping: Callable[[], bool]) -> None:
+        self._stopping = stopping
         self._store = store
         self._ledger = ledger
         self._faults = faults
 
     def conclude(self, batch: StoredBatch, status: str, moment: str) -> bool:
         """Write the files, then show them together with the final status; False if the batch was cancelled meanwhile.
-        A crash between leaves strays that the next start removes, and the batch is concluded again.
+        A crash between leaves strays that the next start removes, and the batch is concluded again. Raises Stopped.
         """
         with ExitStack() as undo:
             written = {name: ShardFile(self._store.path_of(file_id())) for name in _NAMES}
@@ -60,6 +65,8 @@ class Outputs:
 
     def _write(self, batch: StoredBatch, written: dict[str, ShardFile], emptied: set[str], *, cancelled: bool) -> None:
         for ordinal in shuffled(f"{batch.number}", batch.total):
+            if self._stopping():
+                raise Stopped
             result = self._ledger.result(batch, ordinal)
             if result is None:
                 custom_id = self._ledger.custom_id(batch, ordinal)

@@ -17,11 +17,12 @@ RESPONDER_VERSION: Final = 1
 OUTCOMES: Final = ("refusal", "truncated", "filtered", "empty")
 
 _BYTES_PER_TOKEN: Final = 4
-_LOOKED_AT: Final = 4_000  # characters of a prompt that are searched: documents may be long
+_LOOKED_AT: Final = 1_000  # characters that are searched at each end of a prompt: documents may be long
 _MOST_CHOICES: Final = 128
 
 _NAMED: Final = re.compile(
-    r"(?P<name>[A-ZÀ-ÖØ-Þ][\w'\u2019-]{0,30}(?: [A-ZÀ-ÖØ-Þ][\w'\u2019.-]{0,30}){0,3}) is (?P<what>an? [^\n.;!?]{3,200})"
+    r"(?<!\w)(?P<name>[A-ZÀ-ÖØ-Þ][\w'\u2019-]{0,30}(?: [A-ZÀ-ÖØ-Þ][\w'\u2019.-]{0,30}){0,3})"
+    r" is (?P<what>an? [^\n.;!?]{3,200})"
 )
 _YOU_ARE: Final = re.compile(r"\b[Yy]ou are(?: now)?:? +(?P<what>[^\n.;!?]{3,200})")
 _NO_NAME: Final = frozenset(
@@ -29,9 +30,10 @@ _NO_NAME: Final = frozenset(
 )
 _HOBBY: Final = re.compile(r"\b(?:enjoys|enjoy|likes|loves|love) (?P<what>[^\n.,;!?]{2,60})")
 _QUOTED: Final = re.compile(
-    r"(?<!\w)(?:'([^'\n]{1,60})'(?!\w)|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|„([^“”\n]{1,60})[“”]|«([^»\n]{1,60})»|\u2018([^\u2019\n]{1,60})\u2019(?!\w))"
+    r"(?<!\w)(?:'([^'\n]{1,60})'(?!\w)|\"([^\"\n]{1,60})\"|“([^“”\n]{1,60})”|„([^„“”\n]{1,60})[“”]|«([^«»\n]{1,60})»|\u2018([^\u2018\u2019\n]{1,60})\u2019(?!\w))"
 )
-_QUESTION: Final = re.compile(r"[^.!?\n]{3,120}[?\uff1f]")
+_QUOTES: Final = "'\"\u2018\u201c\u201e\u00ab"
+_SENTENCE_ENDS: Final = ".!?\uff1f\n"
 _NOUN: Final = re.compile(
     r"\b(image|picture|photo|package|design|product|brand|title|answer|statement|category|label)s?\b", re.IGNORECASE
 )
@@ -117,15 +119,16 @@ class Simulator:
             return Reply(400, {"error": fault})
         prompts = _Prompts.of(ask.body["messages"])
         limit = _limit(ask.body)
+        asked_for = sha256(ask.body_bytes).digest()
         choices: list[dict[str, Any]] = []
         spent = 0
         for index in range(_count(ask.body)):
-            dice = _Dice(self._seed, b"%d %d" % (ask.draw, index), ask.body_bytes)
+            dice = _Dice(self._seed, b"%d %d" % (ask.draw, index), asked_for)
             choice, tokens = _choice(index, _compose(prompts, dice) + ask.suffix, ask.outcome, limit)
             choices.append(choice)
             spent += tokens
         asked = _tokens(len(ask.body_bytes))
-        identity = sha256(self._seed + b"%d" % ask.draw + ask.body_bytes).hexdigest()
+        identity = sha256(self._seed + b"%d" % ask.draw + asked_for).hexdigest()
         body = {
             "id": f"chatcmpl-{identity[:29]}",
             "object": "chat.completion",
@@ -220,7 +223,11 @@ class _Prompts:
         told: dict[bool, list[str]] = {True: [], False: []}
         for message in messages:
             told[message.get("role") in ("system", "developer")].append(_text_of(message.get("content")))
-        return cls(*("\n".join(told[instructions])[:_LOOKED_AT] for instructions in (True, False)))
+        return cls(*(_ends("\n".join(told[instructions])) for instructions in (True, False)))
+
+
+def _ends(text: str) -> str:
+    return text if len(text) <= 2 * _LOOKED_AT else f"{text[:_LOOKED_AT]}\n{text[-_LOOKED_AT:]}"
 
 
 def _text_of(content: Any) -> str:
@@ -234,11 +241,12 @@ def _text_of(content: Any) -> str:
 def _persona(prompts: _Prompts) -> str:
     """`As Hank Rodriguez, a 28 year old architect, `; empty where nobody is described."""
     for text in (prompts.system, prompts.user):
-        for found in _NAMED.finditer(text):
+        for found in _NAMED.finditer(text) if " is a" in text else ():
             if found["name"].split(" ")[0] not in _NO_NAME:
                 return f"As {found['name']}, {found['what'].strip()}, "
-    if found_you := _YOU_ARE.search(prompts.system) or _YOU_ARE.search(prompts.user):
-        return f"As {found_you['what'].strip()}, "
+    for text in (prompts.system, prompts.user):
+        if "ou are" in text and (described := _YOU_ARE.search(text)):
+            return f"As {described['what'].strip()}, "
     if spoken := _shortened(prompts.system):
         return f"As asked (“{spoken}”), "
     return ""
@@ -250,8 +258,24 @@ def _shortened(text: str, most: int = 80) -> str:
     return words if len(words) <= most else words[:most].rsplit(" ", 1)[0] + "…"
 
 
+def _last_question(text: str) -> str:
+    """The last sentence that ends in a question mark; empty if there is none."""
+    end = max(text.rfind("?"), text.rfind("\uff1f"))
+    start = max(text.rfind(mark, 0, max(end, 0)) for mark in _SENTENCE_ENDS) + 1
+    return text[start : end + 1].strip()
+
+
+def _hobby(prompts: _Prompts) -> str:
+    for text in (prompts.system, prompts.user):
+        if any(word in text for word in ("enjoy", "like", "love")) and (found := _HOBBY.search(text)):
+            return found["what"].strip()
+    return ""
+
+
 def _options(prompts: _Prompts) -> list[str]:
     for text in (prompts.user, prompts.system):
+        if not any(mark in text for mark in _QUOTES):
+            continue
         quoted = [next(filter(None, groups)) for groups in _QUOTED.findall(text)]
         options = list(dict.fromkeys(option.strip() for option in quoted if option.strip()))
         if len(options) > 1:
@@ -262,8 +286,7 @@ def _options(prompts: _Prompts) -> list[str]:
 def _compose(prompts: _Prompts, dice: _Dice) -> str:
     persona = _persona(prompts)
     reasons = list(_REASONS)
-    if hobby := _HOBBY.search(prompts.system) or _HOBBY.search(prompts.user):
-        liked = hobby["what"].strip()
+    if liked := _hobby(prompts):
         reasons += [f"because it goes well with my love of {liked}", f"since it reminds me of {liked}, which I enjoy"]
     options = _options(prompts)
     if options:
@@ -273,8 +296,7 @@ def _compose(prompts: _Prompts, dice: _Dice) -> str:
         kind = noun[1].lower() if noun else "option"
         said = f"I find the '{chosen}' {kind} most appealing, {dice.pick(reasons)}. {compared}"
     else:
-        questions = _QUESTION.findall(prompts.user)
-        topic = _shortened(questions[-1] if questions else prompts.user)
+        topic = _shortened(_last_question(prompts.user) or prompts.user)
         about = f"on “{topic}” " if topic else ""
         said = f"{about}{dice.pick(_STANCES)}, {dice.pick(reasons)}."
     sentence = f"{persona}{said} {dice.pick(_CLOSINGS)}"

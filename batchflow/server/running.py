@@ -56,9 +56,26 @@ def run(
     def stop() -> None:
         server.should_exit = True
 
-    api = Api(store, faults, wake=worker.wake, stop=stop, about=about)
-    gate = Gate(api.application(), token)
-    config = uvicorn.Config(
+    def started() -> None:
+        worker.start()
+        stack.enter_context(announced(options.info, address, port, token))
+        if ready is not None:
+            ready(address)
+
+    def ended() -> bool:
+        return worker.failure is not None or (options.idle is not None and gate.idle_for() >= options.idle)
+
+    gate = Gate(Api(store, faults, wake=worker.wake, stop=stop, about=about).application(), token)
+    server = _Server(_config(gate), started=started, ended=ended)
+    with ExitStack() as stack:
+        stack.callback(worker.stop)
+        server.run(sockets=[listener])
+    if worker.failure is not None:
+        raise worker.failure
+
+
+def _config(gate: Gate) -> uvicorn.Config:
+    return uvicorn.Config(
         gate,
         http=Connection,
         ws="none",
@@ -71,19 +88,3 @@ def run(
         timeout_keep_alive=65,
         timeout_graceful_shutdown=_GRACE,  # type: ignore[arg-type]  # it may be a fraction: asyncio takes it
     )
-    with ExitStack() as stack:
-        stack.callback(worker.stop)
-
-        def started() -> None:
-            worker.start()
-            stack.enter_context(announced(options.info, address, port, token))
-            if ready is not None:
-                ready(address)
-
-        def ended() -> bool:
-            return worker.failure is not None or (options.idle is not None and gate.idle_for() >= options.idle)
-
-        server = _Server(config, started=started, ended=ended)
-        server.run(sockets=[listener])
-    if worker.failure is not None:
-        raise worker.failure

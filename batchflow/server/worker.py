@@ -13,7 +13,7 @@ from batchflow import clock
 from batchflow.server.faults import Faults
 from batchflow.server.ledger import Ledger
 from batchflow.server.lines import Chunk, read_chunk
-from batchflow.server.outputs import Outputs
+from batchflow.server.outputs import Outputs, Stopped
 from batchflow.server.responder import Simulator
 from batchflow.server.rows import Row, RowExecutor
 from batchflow.server.store import Store, StoredBatch
@@ -51,8 +51,8 @@ class Worker(threading.Thread):
         self._faults = faults
         self._pace = pace
         self._validator = Validator(store, self._ledger, faults)
-        self._outputs = Outputs(store, self._ledger, faults)
         self._stopping = threading.Event()
+        self._outputs = Outputs(store, self._ledger, faults, self._stopping.is_set)
         self._woken = threading.Event()
         self._next_row_at = clock.monotonic()
         self._steps: dict[str, Callable[[StoredBatch], bool]] = {
@@ -80,6 +80,8 @@ class Worker(threading.Thread):
                 batches = self._store.open_batches()
                 if not self._pass(batches):
                     self._woken.wait(_PAUSE if batches else _ASLEEP)
+        except Stopped:
+            return
         except BaseException as error:  # noqa: BLE001 - whatever ends this thread must end the server, not be lost
             self.failure = error
 

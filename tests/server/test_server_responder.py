@@ -1,6 +1,7 @@
 """The simulated answers: the same for the same request, made from its own words, possible for any prompt."""
 
 import json
+import time
 from typing import Any
 
 from hypothesis import given, settings
@@ -39,8 +40,8 @@ def test_the_wording_is_pinned_to_its_version() -> None:
     assert RESPONDER_VERSION == 1, "other words are another scope: raise the version, then pin the new words"
     assert _deck() == (
         "As Hank Rodriguez, a 28 year old black architect who enjoys Star Wars, I find the 'futuristic' image most "
-        "appealing, since it tells a small story that I want to hear the end of. 'kawaii' is pleasant, but I would "
-        "forget it soon. I would not need long to decide."
+        "appealing, because its mood comes closest to how I see my own days. I hesitated over 'cubs' for a moment. "
+        "I would not need long to decide."
     )
 
 
@@ -67,6 +68,14 @@ def test_prompts_of_other_shapes() -> None:
     assert "'Tee'" in chosen or "'Kaffee'" in chosen
     assert _said([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])
     assert _said([{"role": "user", "content": None}])
+
+
+def test_no_prompt_takes_long() -> None:
+    texts = ["x" * 50_000, "« " * 9_000, "'" * 9_000, "A is a " * 9_000, "Xx " * 9_000, "? " * 9_000, "enjoys " * 9_000]
+    for text in texts:
+        began = time.perf_counter()
+        _said([{"role": "system", "content": text}, {"role": "user", "content": text}])
+        assert time.perf_counter() - began < 0.1, text[:10]
 
 
 def test_limits_and_choices_are_heeded() -> None:
