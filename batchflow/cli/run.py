@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,23 +30,66 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a study, or go on with it: nothing is bought twice, however often this is called."""
+    last = _step(until)
+    if (spec / "manifest.json").is_file():
+        if fresh or provider is not None:
+            raise UsageError("--fresh and --provider go with a spec, not with a run's folder")
+        order = _resume(spec)
+    else:
+        order = _plan(spec_path(spec), provider, fresh=fresh, key=last != "build")
+    command = _Command(order, wait=not no_wait, until=last)
+    sys.exit(command.carry_out(yes=yes, as_json=as_json))
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be carried through: a planned run, and the settings that hold for this call."""
+
+    named: Path
+    experiment: Any
+    target: Any
+    project: Path
+    planned: Any
+
+
+def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> _Order:
+    """The run of a spec, found or built."""
     from batchflow.engine.planning import plan_run
     from batchflow.plan.study import compile_study
     from batchflow.plan.target import resolve
     from batchflow.spec.load import load_spec
 
-    path = spec_path(spec)
-    last = _step(until)
-    loaded = load_spec(path)
-    target = resolve(loaded.experiment.provider, provider)
-    if not target.simulated and last != "build":
+    spec = load_spec(path)
+    target = resolve(spec.experiment.provider, provider)
+    if key and not target.simulated:
         target.key()  # a missing key is said before anything is built
-    study = compile_study(loaded, provider)
+    study = compile_study(spec, provider)
     for line in study.notes():
         render.note(f"note: {line}")
-    planned = plan_run(study, fresh=fresh, hold=True)
-    command = _Command(path, study, planned, wait=not no_wait, until=last)
-    sys.exit(command.carry_out(yes=yes, as_json=as_json))
+    return _Order(path, spec.experiment, target, spec.folder, plan_run(study, fresh=fresh, hold=True))
+
+
+def _resume(path: Path) -> _Order:
+    """A run from its folder alone, with the settings of the spec it was compiled from."""
+    from batchflow.engine.planning import reopen
+    from batchflow.plan.folder import RunFolder
+    from batchflow.plan.study import SPEC_NAME
+    from batchflow.plan.target import resolve
+    from batchflow.spec.load import load_spec
+
+    folder = RunFolder(path.resolve())
+    experiment = load_spec(folder.spec / SPEC_NAME).experiment
+    planned = reopen(folder)
+    plan = planned.run.plan
+    target = resolve(experiment.provider, plan.provider)
+    if target.scope != plan.scope:
+        if planned.lock is not None:
+            planned.lock.release()
+        raise UsageError(
+            f"the run {plan.run} asks {plan.scope}, the settings here lead to {target.scope}",
+            hint="set the address it was started with (OPENAI_BASE_URL) and run again",
+        )
+    return _Order(path, experiment, target, folder.path.parent.parent, planned)
 
 
 def _step(until: str | None) -> str:
@@ -60,14 +104,14 @@ def _step(until: str | None) -> str:
 class _Command:
     """One call of `batchflow run` on a planned run, whose lock it holds."""
 
-    def __init__(self, path: Path, study: Any, planned: Any, *, wait: bool, until: str) -> None:
+    def __init__(self, order: _Order, *, wait: bool, until: str) -> None:
         from batchflow.steps.base import StepName
         from batchflow.steps.load import Loader
 
-        self._path, self._study, self._planned = path, study, planned
+        self._order, self._planned = order, order.planned
         self._wait, self._until = wait, StepName(until)
-        self._view = planned.run
-        database = study.spec.resolve(study.spec.experiment.output.database)
+        self._view = order.planned.run
+        database = order.project / order.experiment.output.database
         self._loader = Loader(self._view.folder, self._view.plan, database)
 
     def carry_out(self, *, yes: bool, as_json: bool) -> ExitStatus:
@@ -78,9 +122,9 @@ class _Command:
         try:
             for line in self._planned.notes:
                 render.note(f"note: {line}")
-            ended = not may_continue(self._view.state, self._study.spec.experiment.retry.max_rounds)
+            ended = not may_continue(self._view.state, self._order.experiment.retry.max_rounds)
             if ended:
-                ensure_loaded(self._study.spec.folder, self._loader, self._view.state, say=render.note)
+                ensure_loaded(self._order.project, self._loader, self._view.state, say=render.note)
             elif self._until is not StepName.BUILD:
                 self._confirm(yes=yes)
                 ended = self._drive()
@@ -92,7 +136,7 @@ class _Command:
         """Nothing leaves the machine unasked; what was agreed to once is only fetched."""
         from batchflow.journal.state import Phase
 
-        target, view = self._study.target, self._view
+        target, view = self._order.target, self._view
         unsent = {Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED}
         shards = [shard for shard in view.state.shards(view.state.round) if shard.phase in unsent]
         waiting = sum(shard.requests for shard in shards)
@@ -123,7 +167,7 @@ class _Command:
         from batchflow.engine.run import OpenRun, view
         from batchflow.engine.runner import Ending, Runner
 
-        experiment, target = self._study.spec.experiment, self._study.target
+        experiment, target = self._order.experiment, self._order.target
         opened = OpenRun(self._view.folder, self._planned.lock)
         progress = Progress(opened)
         settings = Settings(
@@ -152,7 +196,7 @@ class _Command:
         from batchflow.providers.local import LocalProvider, LocalServer
         from batchflow.providers.openai import connect
 
-        target = self._study.target
+        target = self._order.target
         if not target.simulated:
             provider = connect(target)
             try:
@@ -174,7 +218,7 @@ class _Command:
 
         untouched = self._view is self._planned.run
         record = run_json(self._view, self._loader.database, up_to_date=ended and untouched)
-        render.note(run_text(self._view, self._loader.database, self._path, ended=ended, untouched=untouched))
+        render.note(run_text(self._view, self._loader.database, self._order.named, ended=ended, untouched=untouched))
         if as_json:
             render.emit("run", record)
         if not ended:

@@ -87,24 +87,30 @@ class LoadLane:
     def __init__(self, shared: Shared, loader: Loader) -> None:
         self._shared = shared
         self._loader = loader
-        self._loaded: set[str] = set()
+        self._loaded: set[str] | None = None  # the shards of the last load; None before the first
         self._next = 0.0
 
     def tick(self, now: float) -> None:
         """Load what was collected since the last time, if the database is free."""
-        state = self._shared.run.state
-        pending = {shard.name for shard in state.shards() if shard.phase is Phase.COLLECTED} - self._loaded
-        if pending and self._next <= now and self._shared.settings.reaches(StepName.LOAD):
-            self._try(pending)
+        due = self._next <= now and self._shared.settings.reaches(StepName.LOAD)
+        if due and self._pending() - (self._loaded or set()):
+            self._try()
 
-    def _try(self, pending: set[str]) -> bool:
+    def _pending(self) -> set[str]:
+        return {shard.name for shard in self._shared.run.state.shards() if shard.phase is Phase.COLLECTED}
+
+    def _try(self) -> bool:
+        """Load everything collected; True if the tables hold it now."""
+        pending = self._pending()
+        if self._loaded == pending:
+            return True
         try:
             rows = self._loader.load(self._shared.run.state)
         except DatabaseHeld as error:
             self._shared.say(f"{error.message}; the answers wait in {self._shared.run.folder.responses}")
             self._next = clock.monotonic() + RETRY
             return False
-        self._loaded |= pending
+        self._loaded = pending
         loaded = {"database": str(self._shared.run.plan.database), "rows": rows}
         self._shared.run.record([Event("loaded", loaded, step=StepName.LOAD)])
         return True
@@ -112,9 +118,7 @@ class LoadLane:
     def finish(self, stop_if_told: Callable[[], None]) -> None:
         """The last load of this command: wait for the database if need be, then give up with a way out."""
         deadline = clock.monotonic() + PATIENCE
-        while not self._try(
-            {shard.name for shard in self._shared.run.state.shards() if shard.phase is Phase.COLLECTED}
-        ):
+        while not self._try():
             stop_if_told()
             if clock.monotonic() > deadline:
                 raise DatabaseHeld(

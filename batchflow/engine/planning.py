@@ -71,6 +71,16 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
     return Planned(found, new, held, answered, notes)
 
 
+def reopen(folder: RunFolder) -> Planned:
+    """A run that exists, locked for advancing; its study is not looked at."""
+    held = lock(folder)
+    try:
+        return Planned(view(folder), new=False, lock=held)
+    except BaseException:
+        held.release()
+        raise
+
+
 def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunFolder, bool]:
     source_sha256 = files.sha256_of(study.source)
     known = _known_rows(study, project, source_sha256)
@@ -223,8 +233,8 @@ def _conflicts(project: Project, run: RunView, *, fresh: bool) -> Iterator[str]:
         if shared and not fresh:
             raise RunBusy(
                 f"{shared} requests of this study are in flight in the run {other.folder.run}",
-                hint=f"finish it first: `batchflow run` with its spec, or from its folder {other.folder.path}; "
-                "or `batchflow run SPEC --fresh` to ask them again on purpose",
+                hint=f"finish it first: `batchflow run {other.folder.path}`; "
+                "or `batchflow run SPEC --fresh` asks them again on purpose",
             )
         if shared:
             yield f"{shared} of these requests are in flight in {other.folder.run} as well; --fresh asks them again"

@@ -67,8 +67,9 @@ class Study:
             if column.results != column.name:
                 yield f"the column {column.name!r} is called {column.results!r} in the table of results"
         yield from self.template.notes
-        if self.template.unused:
-            yield f"columns that no prompt uses: {', '.join(self.template.unused)}"
+        unused = [name for name in self.template.unused if name != self.spec.experiment.data.id]
+        if unused:
+            yield f"columns that no prompt uses: {', '.join(unused)}"
         if not self.template.columns:
             yield "the template names no column: every row asks the same"
 

@@ -23,6 +23,7 @@ from batchflow.providers.base import Batch, Page, RemoteFile
 from batchflow.providers.openai import OpenAIProvider
 
 IDLE: Final = 900  # seconds without a request after which the server ends by itself
+STOP_PATIENCE: Final = 5.0  # seconds for an orderly end
 START_PATIENCE: Final = 60.0  # seconds; a busy machine starts Python slowly
 
 
@@ -47,14 +48,14 @@ class LocalServer:
     def stop(self) -> None:
         """End the server; what it accepted stays in its store."""
         with self._lock:
-            if self.base_url:
-                self._ask("POST", self.base_url, self.token, "/admin/shutdown")
+            if not self.base_url or not self._ask("POST", self.base_url, self.token, "/admin/shutdown"):
+                return
+            deadline = clock.monotonic() + STOP_PATIENCE
+            while self._info.exists() and clock.monotonic() < deadline:
+                clock.sleep(0.01)
             if self._process is not None:
-                try:
-                    self._process.wait(timeout=5)
-                except subprocess.TimeoutExpired:
-                    self._process.kill()
-                    self._process.wait()
+                self._process.kill()
+                self._process.wait()
 
     def _alive(self) -> bool:
         if self._process is not None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
-RESPONDER: Final = "simulate"
-RESPONDER_VERSION: Final = 1
+from batchflow.identity import LOCAL_RESPONDER, LOCAL_RESPONDER_VERSION
+
+RESPONDER: Final = LOCAL_RESPONDER
+RESPONDER_VERSION: Final = LOCAL_RESPONDER_VERSION
 
 OUTCOMES: Final = ("refusal", "truncated", "filtered", "empty")
 

@@ -385,11 +385,18 @@ def test_fresh_buys_again_and_a_plain_run_goes_on_with_it(make_study: Make) -> N
 def test_requests_in_flight_elsewhere_stop_a_new_run(make_study: Make) -> None:
     study = make_study(delay=5.0)
     assert study.run("run", "experiment.yaml", "--yes", "--no-wait").status == 5
+    first = study.run_folder
     with (study.folder / "rows.csv").open("a") as table:
         table.write("13,another topic\n")
     ended = study.run()
     assert ended.status == 7
-    assert study.run_folder.name in ended.stderr
+    assert first.name in ended.stderr
+    # the way out that the message names: the folder knows all that is needed
+    resumed = study.run("run", str(first), "--json")
+    assert resumed.status == 0, resumed.stderr
+    assert resumed.json()["run"] == first.name
+    assert study.run().status == 0
+    assert study.server.audit()["executions"]["rows"] == 12 + 13
 
 
 def test_a_changed_study_says_what_was_answered(make_study: Make) -> None:

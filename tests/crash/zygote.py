@@ -12,7 +12,6 @@ import time
 from importlib import import_module
 from typing import Any
 
-
 PRELOADED = (
     "duckdb",
     "openai.resources.batches",
