@@ -128,7 +128,10 @@ class LogicSlot:
                 raise
             except Exception as error:  # noqa: BLE001 - an expression of the user's may raise anything
                 cause = f"{self._shown()} failed: {logic.explain(error)}"
-                raise NotAValue(cause, "correct the cell, or the expression") from None
+                remedy = "correct the cell, or the expression"
+                if isinstance(error, TypeError):
+                    remedy = "cells are text: make a number of one with `| int` or `| float`"
+                raise NotAValue(cause, remedy) from None
 
         return _each(count, one, self.columns[0] if len(self.columns) == 1 else "", faults)
 

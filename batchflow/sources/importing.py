@@ -8,6 +8,7 @@ which also says what is wrong with it.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ SHOWN_FAULTS: Final = 20
 BUFFER_BYTES: Final = 4_000_000  # a longer record is left to the scanner
 ROW_GROUP_BYTES: Final = 32_000_000
 ROW_GROUP_ROWS: Final = (2048, 20_480)
+LOCATED_ROWS: Final = 100_000
 IDS_AT_ONCE: Final = 500_000
 _NO_ID: Final = "row_id IS NULL OR trim(row_id) = ''"
 
@@ -68,8 +70,16 @@ class Import:
             temporary.unlink(missing_ok=True)
         return rows, sha256, surveyed.sha256
 
-    def _fault(self, cause: str, remedy: str) -> Fault:
-        return Fault(self._shown, cause, remedy)
+    def _fault(self, cause: str, remedy: str, row: int = 0) -> Fault:
+        """A fault about the file; with `row`, at the line on which this row begins, if it is not far down."""
+        record = None
+        if 0 < row <= LOCATED_ROWS:
+            with self._path.open("rb") as handle:
+                scanner = Scanner(handle, self._reading.delimiter, self._shown)
+                record = next(islice(scanner, row, None), None)
+        if record is None:
+            return Fault(self._shown, cause, remedy)
+        return Fault(self._shown, cause, remedy, record.line, None, record.excerpt)
 
     def _read(self, surveyed: Survey, temporary: Path, scratch: Path) -> tuple[int, str]:
         """Write the temporary parquet file; its number of rows and their sha256."""
@@ -181,6 +191,7 @@ class Import:
             yield self._fault(
                 f"{_count(total, 'row has', 'rows have')} no id in the column {name!r}: {shown}",
                 "give every row an id of its own, or leave `data.id` out: then the row number is the id",
+                without[0][0],
             )
         doubled, total = _doubled_ids(database, stored, rows)
         if doubled:
@@ -188,6 +199,7 @@ class Import:
             yield self._fault(
                 f"{_count(total, 'id stands', 'ids stand')} in several rows of the column {name!r}: {shown}",
                 "give every row an id of its own, or leave `data.id` out: then the row number is the id",
+                doubled[0][2],
             )
 
     def _faults_of_cells(self, database: duckdb.DuckDBPyConnection, stored: Path) -> Iterator[Fault]:
@@ -200,11 +212,13 @@ class Import:
                 identity = "" if self._id is None or not row_id else f" (id {row_id!r})"
                 found.append((row, f"row {row}{identity} column {column.name!r}"))
         if total:
-            first = [text for _, text in sorted(found, key=lambda each: each[0])[:SHOWN_FAULTS]]
+            found.sort(key=lambda each: each[0])
+            first = [text for _, text in found[:SHOWN_FAULTS]]
             yield self._fault(
                 f"{_count(total, 'cell is', 'cells are')} missing in columns that the template uses:"
                 f" {_some(first, total)}",
                 "fill them, or write `missing: empty` under `data:` to ask with an empty text there",
+                found[0][0],
             )
 
 

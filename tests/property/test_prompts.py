@@ -21,7 +21,9 @@ TEMPLATE = r"""{
   "model": "m", "temperature": {{n}},
   "messages": [
     {"role": "system", "content": "tab\t {not a slot} caf\u00e9 \u2028 {{Description}}!"},
-    {"role": "user", "content": [{"type": "text", "text": "{{First Name}}"}, {"type": "text", "text": "{{&Description}}{{{First Name}}}"},
+    {"role": "user", "content": [
+      {"type": "text", "text": "{{First Name}}"},
+      {"type": "text", "text": "{{&Description}}{{{First Name}}}"},
       {"type": "text", "text": "{{ row[\"First Name\"] }}-{{ Description | replace(\"\", \"\") }}"},
       {"type": "text", "text": "a\r\n{% if true %}{{First Name}}{% endif %}\n{{Description}}\r"}]}
   ], "seed": 12345678901234567890, "top_p": 1.0

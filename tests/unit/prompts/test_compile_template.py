@@ -49,7 +49,8 @@ def row_faults(text: Any, row: Mapping[str, str] = ROW) -> str:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("{{First Name}}|{{ First Name }}|{{{First Name}}}|{{&First Name}}|{{& First Name }}", "|".join([ROW["First Name"]] * 5)),
+        ("{{First Name}}|{{ First Name }}|{{{First Name}}}|{{&First Name}}", 'Zoë "Q"|Zoë "Q"|Zoë "Q"|Zoë "Q"'),
+        ("{{& First Name }}", 'Zoë "Q"'),
         ("a{{! a comment with {{ Age}}b", "ab"),
         ("{{Description}}", "{{Age}} & <b>"),
         ("{{Person's age}} {{a-b}} {{a|number}}", "7 ab p"),
@@ -74,6 +75,11 @@ def row_faults(text: Any, row: Mapping[str, str] = ROW) -> str:
 def test_texts(text: str, expected: Any) -> None:
     row = {**ROW, "First_Name": "x"} if "First_Name" in text else ROW
     assert rendered(text, row) == expected
+
+
+def test_a_column_comes_before_everything_else() -> None:
+    row = {"!a": "1", "-b": "2", "&c": "3", "#d": "4", "range": "5", "x | number": "6", "row": "7"}
+    assert rendered("{{!a}}{{-b}}{{&c}}{{#d}}{{range}}{{x | number}}{{row}}{{ row['row'] }}", row) == "12345677"
 
 
 def test_a_value_of_an_expression() -> None:
@@ -168,6 +174,8 @@ def test_stream_false_is_no_fault() -> None:
         ("{{ Age | json }}", {"Age": "NaN"}, "no JSON number"),
         ("{{ 1 / (Age | int) }}", {"Age": "0"}, "ZeroDivisionError"),
         ("{{ Age.nope }}", {}, "no attribute 'nope'"),
+        ("{% if Age.nope %}x{% endif %}", {}, "no attribute 'nope'"),
+        ("{{ 1 + Age }}", {}, "`| int`"),
         ("{{ row.get('x') }}", {}, "none"),
         ("{{ range(10001) | list }}", {}, "at most 10,000"),
         ("{{ 'x' * 99999999 }}", {}, "longer than"),
@@ -236,7 +244,10 @@ def test_parameters_are_no_templates() -> None:
 def test_faults_are_placed_by_whoever_knows_the_file() -> None:
     def locate(place: Place, cause: str, remedy: str) -> Fault:
         return Fault(
-            "e.yaml", cause, remedy, *{("user",): (3, place.offset), (): (1, 1), ("stream",): (9, 9)}[place.path]
+            "e.yaml",
+            cause,
+            remedy,
+            *{"user": (3, place.offset), "": (1, 1), "stream": (9, 9)}["".join(map(str, place.path))],
         )
 
     body = body_from_prompt("you", "é{{Nope}}", locate).with_parameters({"stream": True}, locate)

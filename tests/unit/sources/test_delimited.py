@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from batchflow.errors import DataError
 from batchflow.files import sha256_of
 from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
+from batchflow.sources.importing import Import
 from batchflow.sources.rows import Rows
+from batchflow.sources.scan import survey
 
 
 def write(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
@@ -88,6 +91,32 @@ def test_a_blank_after_every_separator_is_dropped(tmp_path: Path) -> None:
     assert "row 2 column 'Text'" in refused(_only(path), required=("Text",))
 
 
+def test_one_blank_is_dropped_and_no_more(tmp_path: Path) -> None:
+    path = write(tmp_path, "ID, Age\n1, x\n2,  y\n 3,z\n4, \n")
+    assert table(path) == [["1", "x"], ["2", " y"], ["3", "z"], ["4", ""]]
+    assert "row 4 column 'Age'" in refused(_only(path), required=("Age",))
+
+
+def test_a_reader_that_lost_its_way_is_not_believed(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n1,2\n3,4\n")
+    importing = Import(path, inspect(path, "t.csv"), None, (), "t.csv")
+    surveyed = survey(path, ",", "t.csv", drop_blank=False)
+    assert list(surveyed.samples) == [1]
+    exact = 0
+    read_exactly = importing._read_exactly
+
+    def counted(database: object) -> int:
+        nonlocal exact
+        exact += 1
+        return read_exactly(database)  # type: ignore[arg-type]
+
+    importing._read_exactly = counted  # type: ignore[method-assign]
+    for wrong in (surveyed, replace(surveyed, samples={1: b"another"}), replace(surveyed, records=4, delimiters=4)):
+        assert importing._read(wrong, tmp_path / "r.parquet", tmp_path)[0] == 2
+        (tmp_path / "exact.duckdb").unlink(missing_ok=True)
+    assert exact == 2
+
+
 def _only(path: Path) -> Path:
     (path.parent / "rows.parquet").unlink()
     return path
@@ -98,11 +127,12 @@ def test_without_such_a_header_values_are_exact(tmp_path: Path) -> None:
 
 
 def test_missing_and_empty_are_not_the_same(tmp_path: Path) -> None:
-    path = write(tmp_path, 'a,b\n1,""\n2,\n3,x\n')
+    path = write(tmp_path, 'a,b\n1,x\n2,""\n3,\n')
     assert load(path, required=("a",)).rows == 3
-    assert table(path) == [["1", ""], ["2", ""], ["3", "x"]]
+    assert table(path) == [["1", "x"], ["2", ""], ["3", ""]]
     with_quotes = load(path).sha256
-    assert load(write(tmp_path, "a,b\n1,\n2,\n3,x\n")).sha256 != with_quotes
+    assert load(write(tmp_path, "a,b\n1,x\n2,\n3,\n")).sha256 != with_quotes
+    assert "1 cell is missing" in refused(_only(write(tmp_path, 'a,b\n1,x\n2,""\n3,\n')), required=("b",))
     text = refused(_only(write(tmp_path, 'id,b\nü x,""\ny,\nz,\n')), id_column="id", required=("b",))
     assert "2 cells are missing" in text
     assert "row 2 (id 'y') column 'b'; row 3 (id 'z') column 'b'" in text
@@ -157,7 +187,7 @@ def test_twenty_of_many_faults_are_shown(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ("a,b\n1,2\n1,2,3\n4\n", ["t.csv:3: 3 values here", "t.csv:4: 1 value here"]),
-        ("a,b\n1,I like tea,\n", ["t.csv:2: 3 values here, but the header has 2 columns"]),
+        ("a,b\n1,2\n2,I like tea,\n", ["t.csv:3: 3 values here, but the header has 2 columns"]),
         ("a,b\n1,2\n   \n", ["t.csv:3: 1 value"]),
         ('a,b\n1,2\n3,"x\n4,5\n', ["t.csv:3:3: a quote is opened here and not closed"]),
         ('a,b\n1\n3,"', ["t.csv:2: 1 value", "t.csv:3:3: a quote is opened"]),
