@@ -40,7 +40,8 @@ class UploadLane:
     def _task(self, shard: ShardState) -> UploadTask:
         folder = self._shared.run.folder
         name = f"{self._shared.run.plan.run}-{shard.name}.jsonl"
-        return UploadTask(folder.shard(shard.name), name, shard.bytes, shard.sha256)
+        tries = self._shared.backoff(("upload", shard.name)).failures
+        return UploadTask(folder.shard(shard.name), name, shard.bytes, shard.sha256, tries)
 
     def succeeded(self, call: Call, result: RemoteFile, now: float) -> None:
         del now

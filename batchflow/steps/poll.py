@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from batchflow.errors import ProviderDoubt
+from batchflow.errors import ProviderDoubt, ProviderRefused
 from batchflow.providers.base import Batch, BatchProvider
 from batchflow.steps.base import StepName
 from batchflow.steps.listing import walk
@@ -50,11 +50,15 @@ class Poll:
         return Sighting(seen, frozenset(gone))
 
     def _listed(self, task: PollTask) -> dict[str, Batch]:
-        """The open batches that the list shows; a list that cannot be read shows none, and each is asked for."""
+        """The open batches that the list shows; a list that is not to be had shows none, and each is asked for."""
         times = [created for created in task.open.values() if created is not None]
         horizon = min(times) - SLACK if len(times) == len(task.open) else None
         try:
             found = walk(self._provider, horizon=horizon, wanted=task.open.keys())
         except ProviderDoubt:
+            return {}
+        except ProviderRefused as refusal:
+            if refusal.needs_human:
+                raise
             return {}
         return {batch.id: batch for batch in found.batches if batch.id in task.open}

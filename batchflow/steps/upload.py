@@ -6,6 +6,7 @@ again), `upload.after-event`.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from batchflow import failpoints, files
 from batchflow.errors import EnvironmentError_, ProviderDoubt
@@ -13,14 +14,18 @@ from batchflow.providers.base import BatchProvider, RemoteFile
 from batchflow.steps.base import StepName
 
 
+SIZE_TRIES: Final = 2  # then a server that counts bytes in its own way is believed
+
+
 @dataclass(frozen=True, slots=True)
 class UploadTask:
-    """A request file, its name at the provider, and what it was when it was built."""
+    """A request file, its name at the provider, and what it was when it was built. tries counts earlier attempts."""
 
     path: Path
     remote_name: str
     bytes: int
     sha256: str
+    tries: int = 0
 
 
 class Upload:
@@ -34,7 +39,7 @@ class Upload:
         failpoints.hit("upload.before-call")
         remote = self._provider.upload(task.path, task.remote_name)
         failpoints.hit("upload.after-call")
-        if remote.bytes is not None and remote.bytes != task.bytes:
+        if remote.bytes and remote.bytes != task.bytes and task.tries < SIZE_TRIES:
             raise ProviderDoubt(
                 f"the provider has {remote.bytes} of the {task.bytes} bytes of {task.remote_name}: sending it again"
             )

@@ -138,6 +138,20 @@ def test_full_queue_costs_few_creates(make_study: Make, holds: int) -> None:
     study.check_account()
 
 
+def test_a_shard_larger_than_the_whole_queue_is_given_up(make_study: Make) -> None:
+    study = make_study(per_shard=12, faults=[{"fault": "token_limit", "tokens": 1}])
+    ended = study.run()
+    assert ended.status == 6
+    assert "requests_per_batch" in ended.stderr
+    assert study.server.audit()["executions"]["rows"] == 0
+
+
+def test_a_list_that_is_never_readable_costs_nothing(make_study: Make) -> None:
+    study = make_study(faults=[{"fault": "list_damaged", "how": "null_data", "every": 1}], rows=10, per_shard=1)
+    assert study.run().status == 0
+    study.check_account()
+
+
 def test_at_most_so_many_batches_are_open(make_study: Make) -> None:
     study = make_study(rows=6, per_shard=1, in_flight=2, faults=[{"fault": "token_limit", "batches": 2}])
     assert study.run().status == 0
