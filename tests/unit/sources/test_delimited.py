@@ -118,7 +118,7 @@ def test_a_reader_that_lost_its_way_is_not_believed(tmp_path: Path) -> None:
 
 
 def _only(path: Path) -> Path:
-    (path.parent / "rows.parquet").unlink()
+    (path.parent / "rows.parquet").unlink(missing_ok=True)
     return path
 
 
