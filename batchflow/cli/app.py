@@ -1,6 +1,5 @@
 """The program `batchflow`: its commands, and how an error ends it. Imports nothing heavy: `--help` must be instant."""
 
-import json
 import os
 import sys
 import traceback
@@ -22,7 +21,9 @@ from batchflow.cli.serve import serve
 from batchflow.cli.show import show
 from batchflow.cli.status import status
 from batchflow.cli.validate import validate
-from batchflow.errors import BatchflowError, ExitStatus, InvalidInput, redact
+from batchflow.errors import BatchflowError, EnvironmentError_, ExitStatus, InvalidInput, UsageError
+
+DEBUG = "BATCHFLOW_DEBUG"
 
 app = typer.Typer(
     name="batchflow",
@@ -39,7 +40,7 @@ for command in (init, validate, plan, run, status, runs, results, show, load, sc
 
 def _version(*, wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"batchflow {__version__}\n")
+        render.write(f"batchflow {__version__}\n")
         raise typer.Exit
 
 
@@ -58,68 +59,101 @@ def main() -> None:
     if sys.platform == "win32":
         sys.stderr.write("batchflow runs on Linux and macOS; on Windows use it inside WSL\n")
         sys.exit(ExitStatus.INVALID)
-    status: object
+    _open_closed_streams()
+    _leave(_carry_out())
+
+
+def _carry_out() -> object:
+    """The status to end with."""
     try:
-        app()
-        status = ExitStatus.COMPLETE
+        status = app(standalone_mode=False)  # the status of --help, --version and Ctrl-C; else None
     except SystemExit as leaving:
-        status = leaving.code
+        return leaving.code
+    except typer.TyperException as error:
+        return _tell_usage(error)
     except BatchflowError as error:
-        status = _tell(error)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = ExitStatus.COMPLETE
-    except KeyboardInterrupt:
-        status = ExitStatus.INTERRUPTED
+        return _tell(error)
+    except OSError as error:
+        return _tell_refusal(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
-        status = _tell_bug(error)
-    _leave(status)
+        return _tell_bug(error)
+    if status == ExitStatus.INTERRUPTED:
+        render.note("\nInterrupted. The same command can be given again.")
+    return status or ExitStatus.COMPLETE
+
+
+def _open_closed_streams() -> None:
+    """A standard stream that is closed becomes /dev/null: else the next file, the journal even, would get its number
+    and every stray word with it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def _leave(status: object) -> NoReturn:
     """End at once: everything of ours is closed, a call that hangs in a thread must not keep the process, and DuckDB's
     binding tells its own leaks at an ordinary exit.
     """
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 def _tell(error: BatchflowError) -> ExitStatus:
-    sys.stdout.flush()
+    _trace(error)
     render.note(error.text())
-    if "--json" in sys.argv:
-        faults = error.faults if isinstance(error, InvalidInput) else ()
-        render.emit(
-            "error",
-            {
-                "code": error.code,
-                "exit": int(error.exit_status),
-                "message": redact(error.message),
-                "hint": redact(error.hint),
-                "faults": [
-                    {
-                        "file": fault.file,
-                        "line": fault.line,
-                        "column": fault.column,
-                        "cause": redact(fault.cause),
-                        "remedy": fault.remedy,
-                    }
-                    for fault in faults
-                ],
-            },
-        )
+    _tell_json(error)
     return error.exit_status
 
 
+def _tell_usage(error: typer.TyperException) -> ExitStatus:
+    """The words of the command line itself cannot be understood; without any, the error is the help."""
+    if len(sys.argv) == 1:
+        render.note(error.format_message())
+        return ExitStatus.USAGE
+    command = getattr(getattr(error, "ctx", None), "command_path", "batchflow")
+    return _tell(UsageError(error.format_message(), hint=f"`{command} --help` shows what it takes"))
+
+
+def _tell_refusal(error: OSError) -> ExitStatus:
+    """The system said no where nobody expected it: a full disk, a file without the right to read it."""
+    _trace(error)
+    where = f"{error.filename}: " if error.filename else ""
+    known = EnvironmentError_(
+        f"{where}{error.strerror or error}",
+        hint="check the file, its rights and the disk, then run the same command again",
+    )
+    return _tell(known)
+
+
 def _tell_bug(error: Exception) -> ExitStatus:
-    if os.environ.get("BATCHFLOW_DEBUG"):
-        render.note("".join(traceback.format_exception(error)))
-    text = f"error[{BatchflowError.code}]: {type(error).__name__}: {error}"
+    _trace(error)
     hint = "this is a bug of batchflow; what was sent is on record, and the same command goes on from there.\n"
-    more = "Set BATCHFLOW_DEBUG=1 to see where it happened."
-    render.note(f"{text}\n\nhint: {hint}{more}")
-    if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"schema": "batchflow.error/1", "code": BatchflowError.code, "exit": 1}) + "\n")
-    return ExitStatus.BUG
+    return _tell(
+        BatchflowError(f"{type(error).__name__}: {error}", hint=f"{hint}Set {DEBUG}=1 to see where it happened.")
+    )
+
+
+def _trace(error: Exception) -> None:
+    if os.environ.get(DEBUG) and error.__traceback__ is not None:
+        render.note("".join(traceback.format_exception(error)))
+
+
+def _tell_json(error: BatchflowError) -> None:
+    """With --json an error is an object on stdout as well."""
+    if "--json" not in sys.argv:
+        return
+    record = {"code": error.code, "exit": int(error.exit_status), "message": error.message, "hint": error.hint}
+    faults = error.faults if isinstance(error, InvalidInput) else ()
+    told = [
+        {"file": fault.file, "line": fault.line, "column": fault.column, "cause": fault.cause, "remedy": fault.remedy}
+        for fault in faults
+    ]
+    with suppress(OSError):  # the error may be that stdout takes nothing more
+        render.emit("error", {**record, "faults": told})

@@ -1,9 +1,11 @@
 """What an argument SPEC|RUN means: an experiment file, a folder of one, a run's id or folder."""
 
 from dataclasses import dataclass
+from glob import escape
 from itertools import chain
 from pathlib import Path
 
+from batchflow.cli import render
 from batchflow.errors import UsageError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
@@ -33,7 +35,7 @@ def spec_path(argument: Path) -> Path:
 
 def find_run(argument: str | None) -> Target:
     """The run that an argument names; raises UsageError with what there is instead."""
-    path = Path(argument or DEFAULT)
+    path = Path(DEFAULT if argument is None else argument)
     if path.is_dir() and (path / "manifest.json").is_file():
         return _of_folder(path.resolve())
     spec = spec_path(path)
@@ -43,16 +45,19 @@ def find_run(argument: str | None) -> Target:
     if len(found) == 1:
         return _of_folder(found[0])
     if found:
-        raise UsageError(f"{argument}: several runs have this name", hint="give the run's folder instead")
+        folders = "\n".join(f"  {folder}" for folder in found)
+        raise UsageError(f"{argument}: several runs have this name", hint=f"give the folder of one of them:\n{folders}")
     raise UsageError(
-        f"{argument or DEFAULT}: neither an experiment file nor a run is there",
-        hint="give an experiment.yaml, a run's folder, or the id that `batchflow runs` shows",
+        f"there is no {DEFAULT} in this folder"
+        if argument is None
+        else f"{argument}: neither an experiment file nor a run is there",
+        hint="name an experiment file, its folder, a run's folder, or an id that `batchflow runs DIR` shows",
     )
 
 
 def _named(run: str) -> chain[Path]:
     here = Path()
-    places = (here.glob(f"{prefix}{RUNS}/{run}") for prefix in ("", "*/", "*/*/", "../"))
+    places = (here.glob(f"{prefix}{RUNS}/{escape(run)}") for prefix in ("", "*/", "*/*/", "../"))
     return chain.from_iterable((path for path in place if (path / "manifest.json").is_file()) for place in places)
 
 
@@ -67,7 +72,7 @@ def _of_spec(path: Path) -> Target:
     project = Project(spec.folder)
     newest = project.newest(spec.experiment.name)
     if newest is None:
-        raise UsageError(f"{path}: this study has no run yet", hint=f"start it with `batchflow run {path}`")
+        raise UsageError(f"{path}: this study has no run yet", hint=f"start it with {render.command('run', path)}")
     folder, plan = newest
     template = spec.experiment.template
     pairs = [(path, folder.spec / DEFAULT)]

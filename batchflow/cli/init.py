@@ -12,13 +12,20 @@ from batchflow.errors import UsageError
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder to write into; made if it is not there.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write into; made if it is not there.")
+    ] = Path(),
     *,
     as_json: Json = False,
 ) -> None:
-    """Write a small commented study that runs as it stands, on the local provider, free of charge."""
+    """Write a small commented study to start from.
+
+    It runs as it stands, on the local provider, free of charge.
+    """
     from batchflow.spec.starter import starter_files
 
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not a folder", hint="name a folder: batchflow init DIR")
     contents = starter_files()
     taken = [name for name in contents if (folder / name).exists()]
     if taken:
@@ -30,6 +37,6 @@ def init(
     for name, content in contents.items():
         files.atomic_write(folder / name, content)
     spec = folder / "experiment.yaml"
-    render.note(f"Wrote {', '.join(contents)} into {folder}.\nNext: batchflow run {spec}")
+    render.note(f"Wrote {', '.join(contents)} into {folder}.\nNext: {render.command('run', spec)}")
     if as_json:
         render.emit("init", {"folder": str(folder), "files": list(contents), "spec": str(spec)})

@@ -14,10 +14,15 @@ from batchflow.errors import ExitStatus
 def load(
     run: RunArgument = None,
     *,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the run's tables anew.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the run's tables anew, from its folder alone.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Load a run's answers into its database, offline; exits with the run's own status."""
+    """Load a run's answers into its database, offline.
+
+    Exits with the run's own status.
+    """
     from batchflow.cli.report import outcome_table, run_json
     from batchflow.engine.run import view
     from batchflow.steps.load import Loader

@@ -8,7 +8,10 @@ from batchflow.cli.options import Json, ProviderOption, SpecArgument
 
 
 def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
-    """Build the request files and show them: the DAG with its state, shards, sizes. Sends nothing, needs no key."""
+    """Build the request files and show them; send nothing.
+
+    Shows the DAG with its state, the shards and their sizes. Needs no key.
+    """
     from batchflow.engine.planning import plan_run
     from batchflow.plan.study import compile_study
     from batchflow.spec.load import load_spec
@@ -22,8 +25,8 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
         return
-    render.write(text(described) + "\n")
-    render.note(f"Nothing was sent. Next: batchflow run {path}")
+    render.show(text(described))
+    render.note(f"Nothing was sent. Next: {render.command('run', path)}")
 
 
 def describe(run: Any, *, answered: int) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from batchflow import clock
 from batchflow.cli import render
 from batchflow.engine.run import OpenRun
+from batchflow.errors import escape_controls, redact
 from batchflow.journal.state import Phase, RunState
 
 EVERY = 0.5  # seconds between two looks at the counts
@@ -21,6 +23,7 @@ class Progress:
     def __init__(self, run: OpenRun) -> None:
         self._run = run
         self._said: set[str] = set()
+        self._sent_before = set(_batches(run.state))
         self._announced: set[int] = set()
         self._next = 0.0
         self._began = clock.monotonic()
@@ -62,7 +65,10 @@ class Progress:
         requests = render.plural(sum(shard.requests for shard in flying), "request")
         batches = render.plural(len(ids), "batch", "batches")
         tail = "The local server answers in moments (SIMULATED)." if self._run.plan.simulated else WAITING
-        self.say(f"Sent {requests} in {batches} ({named}). {tail}")
+        if self._sent_before.issuperset(ids):
+            self.say(f"Waiting for {requests} sent earlier, in {batches} ({named}). {tail}")
+        else:
+            self.say(f"Sent {requests} in {batches} ({named}). {tail}")
 
     def _figures(self, state: RunState) -> tuple[int, int, str]:
         shards = list(state.shards(state.round))
@@ -86,6 +92,10 @@ class Progress:
         except (OSError, ValueError, KeyError):
             return {}
         return batches
+
+
+def _batches(state: RunState) -> Iterator[str]:
+    return (batch.batch_id for shard in state.shards() for batch in shard.batches)
 
 
 def _waits(shards: list[Any]) -> str:
@@ -115,11 +125,9 @@ class _LiveLine:
         self._task = self._bar.add_task("", total=None)
 
     def show(self, finished: int, total: int, words: str) -> None:
-        self._bar.update(self._task, completed=finished, total=total, description=words)
+        self._bar.update(self._task, completed=finished, total=total, description=escape_controls(words))
 
     def above(self, line: str) -> None:
-        from batchflow.errors import escape_controls, redact
-
         self._console.print(escape_controls(redact(line)), markup=False, highlight=False)
 
     def close(self) -> None:

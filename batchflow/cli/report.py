@@ -49,9 +49,9 @@ def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched
         lines += ["", f"Result lines left aside, never loaded: {', '.join(told)}."]
     if ended:
         lines += [*_samples(run, database), "", f"Results: {database}"]
-        lines.append(f"Next: batchflow results {spec}    or open the table `results` in DuckDB")
+        lines.append(f"Next: {render.command('results', spec)}    or open the table `results` in DuckDB")
     else:
-        lines += ["", f"Next: batchflow run {spec}"]
+        lines += ["", f"Next: {render.command('run', spec)}"]
     return "\n".join(lines)
 
 

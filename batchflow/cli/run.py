@@ -1,9 +1,10 @@
 """`batchflow run`: carry a study through, or go on with it."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +30,10 @@ def run(
     provider: ProviderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Run a study, or go on with it: nothing is bought twice, however often this is called."""
+    """Run a study, or go on with it; nothing is bought twice.
+
+    However often this is called: it continues what is unfinished, and makes no call where nothing is left to do.
+    """
     last = _step(until)
     if (spec / "manifest.json").is_file():
         if fresh or provider is not None:
@@ -157,7 +161,7 @@ class _Command:
             raise UsageError(
                 "nobody is there to agree to the bill: nothing was sent", hint="add --yes to send without asking"
             )
-        if not typer.confirm("Go on?", err=True):
+        if not render.ask("Go on?"):
             raise UsageError("not agreed: nothing was sent")
 
     def _drive(self) -> bool:
@@ -181,7 +185,7 @@ class _Command:
             wait=self._wait,
         )
         try:
-            with self._provider() as provider, _signals() as signals:
+            with _signals() as signals, self._provider() as provider:
                 shared = Shared(opened, provider, settings, progress.say)
                 ending = Runner(shared, self._loader, progress, signals).drive()
         finally:
@@ -229,14 +233,19 @@ class _Command:
 
 @contextmanager
 def _signals() -> Iterator[Any]:
-    """Ctrl-C, SIGTERM and SIGHUP end the run in order; what was there before is put back."""
-    from batchflow.engine.runner import Signals
+    """Ctrl-C, SIGTERM and SIGHUP end the run in order, a second one at once; what was there before is put back."""
+    from batchflow.engine.runner import GRACE, Signals
 
     told = Signals()
 
     def tell(number: int, frame: object) -> None:
         del frame
+        if told.name:
+            raise KeyboardInterrupt  # as harmless as a crash, which every window is made for
         told.name = signal.Signals(number).name
+        word = f"\n{told.name}: finishing the calls in flight, {GRACE:.0f} s at most; once more leaves at once\n"
+        with suppress(OSError):
+            os.write(2, word.encode())  # a stream may be in the middle of a write of its own
 
     caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, tell) for number in caught}

@@ -7,6 +7,7 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.options import Json
+from batchflow.errors import UsageError
 
 
 def runs(
@@ -17,27 +18,32 @@ def runs(
     """List the runs of a project, oldest first."""
     from batchflow.plan.project import Project
 
+    if not folder.exists():
+        raise UsageError(
+            f"there is no folder {folder}", hint="name a project's folder: the one with its experiment.yaml"
+        )
     project = Project(folder if folder.is_dir() else folder.parent)
     found = sorted((_entry(each) for each in project.folders()), key=lambda entry: str(entry["created_at"]))
     if as_json:
         render.emit("runs", {"folder": str(project.folder), "runs": found})
         return
+    for entry in found:
+        if entry["error"] is not None:
+            render.note(f"{entry['run']} cannot be read: {entry['error']}")
     if not found:
-        render.note(f"no runs in {project.runs}")
+        render.note(f"no runs in {project.runs} yet; `batchflow run SPEC` makes one beside its spec")
         return
     rows = [
         (
             entry["run"] + render.simulated(really=entry["simulated"]),
             entry["created_at"],
             entry["state"],
-            f"{entry['requests']:,}",
-            f"{entry['answered']:,}",
-            f"{entry['owed']:,}",
+            *("" if entry[count] is None else f"{entry[count]:,}" for count in ("requests", "answered", "owed")),
         )
         for entry in found
     ]
     headers = ("run", "created", "state", "requests", "answered", "owed")
-    render.write(render.table(headers, rows, right=frozenset({3, 4, 5})) + "\n")
+    render.show(render.table(headers, rows, right=frozenset({3, 4, 5})))
 
 
 def _entry(folder: Any) -> dict[str, Any]:
@@ -48,11 +54,9 @@ def _entry(folder: Any) -> dict[str, Any]:
 
     try:
         run = view(folder)
-    except (BatchflowError, ValueError) as error:
-        return {
-            "run": folder.run, "created_at": "", "state": f"unreadable: {error}", "simulated": False, "requests": 0,
-            "answered": 0, "owed": 0,
-        }  # fmt: skip
+    except (BatchflowError, ValueError, OSError) as error:
+        known = {"run": folder.run, "created_at": "", "state": "unreadable", "simulated": False, "error": str(error)}
+        return known | dict.fromkeys(("experiment", "model", "scope", "requests", "answered", "owed"))
     account = account_of(run.state)
     return {
         "run": folder.run,
@@ -65,4 +69,5 @@ def _entry(folder: Any) -> dict[str, Any]:
         "requests": run.plan.requests,
         "answered": account.answered,
         "owed": account.owed.total(),
+        "error": None,
     }

@@ -28,9 +28,10 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
         Path | None, typer.Option(help="File to write the account of executed rows to, at the end.")
     ] = None,
 ) -> None:
-    """Run the local Batch API: any OpenAI client can use it; its answers are SIMULATED.
+    """Run the local Batch API, whose answers are SIMULATED.
 
-    With BATCHFLOW_SERVER_TOKEN set, that key is asked for; else any key is let in and sees its own files and batches.
+    Any OpenAI client can use it. With BATCHFLOW_SERVER_TOKEN set, that key is asked for; else any key is let in and
+    sees its own files and batches.
     """
     from batchflow.server.process import TOKEN_VARIABLE, ServeOptions
     from batchflow.server.process import serve as serve_until_told

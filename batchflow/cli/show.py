@@ -1,6 +1,7 @@
 """`batchflow show`: one request, from question to answer."""
 
 import json
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,35 +10,50 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.options import Json
-from batchflow.errors import UsageError, escape_controls
+from batchflow.errors import UsageError
+
+_ID = re.compile(r"[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}\Z")
 
 
 def show(
-    custom_id: Annotated[str, typer.Argument(help="A request's id, as in the column custom_id.")],
+    custom_id: Annotated[str, typer.Argument(metavar="CUSTOM_ID", help="A request's id, as in the column custom_id.")],
     where: Annotated[
-        str | None, typer.Argument(metavar="[SPEC|RUN]", help="Where to look; else the runs near this folder.")
+        str | None, typer.Argument(metavar="SPEC|RUN", help="Where to look; else the runs near this folder.")
     ] = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """Show one request: what was asked, what came back, and where both lie."""
+    """Show one request: what was asked, and what came back.
+
+    Also where both lie.
+    """
+    if not _ID.match(custom_id):
+        raise UsageError(
+            f"{custom_id} is no request's id",
+            hint="they look like 0000123-1-1-3f9c2a71 and stand in the column custom_id",
+        )
     found = [describe(folder, custom_id) for folder in _folders(custom_id, where)]
     described = [entry for entry in found if entry is not None]
     if not described:
         raise UsageError(
-            f"no request {custom_id} in the runs here", hint="name the run as well: batchflow show CUSTOM_ID SPEC|RUN"
+            f"there is no request {custom_id} in {where or 'the runs near this folder'}",
+            hint="see the column custom_id of `batchflow results SPEC --format csv`"
+            + ("" if where else "; or name the run as well: batchflow show CUSTOM_ID SPEC|RUN"),
         )
-    newest = described[-1]
+    *others, newest = described
+    for other in others:
+        render.note(f"The run {other['run']} in {other['folder']} has a request of this id as well.")
     if as_json:
         render.emit("show", newest)
     else:
-        render.write(text(newest) + "\n")
+        render.show(text(newest))
 
 
 def _folders(custom_id: str, where: str | None) -> list[Any]:
-    """The runs that may hold the request: its id ends with their hash."""
+    """The runs that may hold the request, oldest first: its id ends with their hash."""
     from batchflow.cli.find import find_run
     from batchflow.plan.folder import RunFolder
+    from batchflow.plan.model import read_plan
 
     if where is not None:
         return [find_run(where).folder]
@@ -45,7 +61,8 @@ def _folders(custom_id: str, where: str | None) -> list[Any]:
     found = {
         path.resolve() for prefix in ("", "*/", "*/*/", "../") for path in Path().glob(f"{prefix}runs/*-{digits}*")
     }
-    return [RunFolder(path) for path in sorted(found) if (path / "manifest.json").is_file()]
+    runs = [RunFolder(path) for path in found if (path / "manifest.json").is_file()]
+    return sorted(runs, key=lambda run: read_plan(run.manifest).created_at)
 
 
 def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:
@@ -64,6 +81,7 @@ def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:
     return {
         "custom_id": custom_id,
         "run": run.plan.run,
+        "folder": str(folder.path),
         "simulated": run.plan.simulated,
         "row_number": request.row_number,
         "row_id": request.row_id,
@@ -116,7 +134,7 @@ def text(described: dict[str, Any]) -> str:
         f"condition {described['condition']}, replicate {described['replicate']}, draw {described['draw']}",
         "",
         f"asked, line {request['line']} of {request['file']}:",
-        escape_controls(json.dumps(request["body"], ensure_ascii=False, indent=2)),
+        json.dumps(request["body"], ensure_ascii=False, indent=2),
     ]
     for response in described["responses"]:
         lines += [
@@ -127,5 +145,5 @@ def text(described: dict[str, Any]) -> str:
             lines.append(f"line {response['line']} of {response['file']}{marker}:")
         for key in ("content", "refusal", "error_code", "error_message"):
             if response.get(key):
-                lines.append(escape_controls(f"{key}: {response[key]}"))
+                lines.append(f"{key}: {response[key]}")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from batchflow import clock
 from batchflow.cli import render
 from batchflow.cli.find import Target, find_run
 from batchflow.cli.options import Json, RunArgument
+from batchflow.errors import UsageError
 
 
 def status(
@@ -17,17 +18,24 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a run: its DAG, batches and outcomes, read from its folder alone."""
-    while True:
-        target = find_run(run)
-        described = describe(target)
+    """Show how far a run is, without disturbing it.
+
+    Shows its DAG, batches and outcomes, read from its folder alone.
+    """
+    if watch and as_json:
+        raise UsageError(
+            "--watch and --json exclude one another", hint="--json is one object: call it as often as needed"
+        )
+    reading = True
+    while reading:
+        described = describe(find_run(run))
         if as_json:
             render.emit("status", described)
-        else:
-            render.write(("\x1b[2J\x1b[H" if watch else "") + text(described) + "\n")
-        if not watch:
             return
-        clock.sleep(2)
+        if watch:
+            render.clear_screen()
+        reading = render.show(text(described)) and watch
+        clock.sleep(2 if reading else 0)
 
 
 def describe(target: Target) -> dict[str, Any]:
@@ -81,7 +89,9 @@ def text(described: dict[str, Any]) -> str:
 
     marker = render.simulated(really=described["simulated"])
     requests = described["requests"]
-    lines = [f"Run {described['run']}{marker}: {described['state']}, last event {described['updated']}"]
+    nothing = all(shard["state"] == "upload" and shard["batch_id"] is None for shard in described["shards"])
+    state = "planned, nothing was sent yet" if nothing else described["state"]
+    lines = [f"Run {described['run']}{marker}: {state}, last event {described['updated']}"]
     if described["spec_differs"]:
         lines.append("The spec was changed since this run was planned; this is the newest run of its experiment.")
     lines += [f"Folder {described['folder']}", "", dag_text(described["dag"]), ""]

@@ -6,7 +6,10 @@ from batchflow.cli.options import Json, ProviderOption, SpecArgument
 
 
 def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
-    """Check the spec, the data, the template and every rendered request; write nothing, send nothing."""
+    """Check everything that would be sent; write and send nothing.
+
+    Everything: the spec, the data, the template and every rendered request.
+    """
     from batchflow.engine.planning import check_only
     from batchflow.plan.study import compile_study
     from batchflow.spec.load import load_spec
