@@ -5,9 +5,9 @@ or when the rows are rendered.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from batchflow.errors import SpecError
+from batchflow.errors import Fault, SpecError
 from batchflow.identity import fingerprint, json_bytes, sha256_hex
 from batchflow.plan.target import Target, resolve
 from batchflow.prompts.body import Body, Locator, Place
@@ -106,7 +106,7 @@ def _body(spec: Spec) -> tuple[Body, Path | None]:
     return body_from_mapping(template or {}, _locator(spec, "template")), None
 
 
-def _missing_file(spec: Spec, loc: Loc, path: Path) -> Any:
+def _missing_file(spec: Spec, loc: Loc, path: Path) -> Fault:
     cause = "this is a folder, not a file" if path.is_dir() else f"there is no file {path.name!r} in {path.parent}"
     return spec.fault(loc, cause, "paths count from the folder of the experiment file")
 
@@ -114,24 +114,18 @@ def _missing_file(spec: Spec, loc: Loc, path: Path) -> Any:
 def _locator(spec: Spec, *prefix: str) -> Locator:
     """Places of a body that stands in the spec itself."""
 
-    def locate(place: Place, cause: str, remedy: str) -> Any:
+    def locate(place: Place, cause: str, remedy: str) -> Fault:
         return spec.fault((*prefix, *place.path), f"{place.words()}: {cause}", remedy, key=place.key)
 
     return locate
 
 
 class _PromptLocator:
-    """Places of the messages that `prompt:` is short for."""
+    """Places of the two texts that `prompt:` holds; what is wrong with the body as a whole, parameters must mend."""
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
 
-    def __call__(self, place: Place, cause: str, remedy: str) -> Any:
-        prompt = self._spec.experiment.prompt
-        has_system = prompt is not None and prompt.system is not None
-        loc: Loc = ("prompt",)
-        if place.path[:1] == ("messages",) and len(place.path) > 1:
-            loc = ("prompt", "system" if has_system and place.path[1] == 0 else "user")
-        elif place.path[:1] == ("model",) or not place.path:
-            loc = ("parameters",)
+    def __call__(self, place: Place, cause: str, remedy: str) -> Fault:
+        loc: Loc = ("prompt", *place.path) if place.path[:1] in {("system",), ("user",)} else ("parameters",)
         return self._spec.fault(loc, cause, remedy)

@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
-
-import duckdb
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from batchflow import files
 from batchflow.identity import IDENTITY_VERSION
+from batchflow.sources.database import connection, literal, parquet
 
-MEMORY: Final = "192MB"
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 COLUMNS: Final = (
     "custom_id, row_number, row_id, condition, replicate, draw, request_key, shard, line"  # the order in the file
 )
@@ -66,22 +67,17 @@ class Finished:
 
 
 @contextmanager
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A private in-memory DuckDB that spills to disk instead of growing, and never fetches an extension."""
-    with files.scratch_folder() as scratch:
-        con = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
-        try:
-            con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET temp_directory = '{scratch}'")
-            yield con
-        finally:
-            con.close()
+def _database() -> "Iterator[DuckDBPyConnection]":
+    """A private database that spills to disk instead of growing."""
+    with files.scratch_folder() as scratch, connection(scratch) as database:
+        yield database
 
 
 class MapWriter:
     """Collects the requests of round 1 in row order; `finish` gives each its draw and key and writes the map."""
 
     def __init__(self) -> None:
-        self._context = connection()
+        self._context = _database()
         self._con = self._context.__enter__()
         self._con.execute(
             "CREATE TABLE built (custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, "
@@ -120,14 +116,14 @@ class MapWriter:
 
 def write_later(previous: Path, chosen: Iterable[Sequence[Chosen]], target: Path) -> None:
     """The map of a later round: the chosen requests of the previous one, at their new places."""
-    with connection() as con:
+    with _database() as con:
         con.execute("CREATE TABLE chosen (custom_id VARCHAR, shard INTEGER, line INTEGER)")
         for part in chosen:
             with con.appender("chosen") as appender:
                 appender.append_rows(part)
         _publish(
             con,
-            f"SELECT m.* REPLACE (c.shard AS shard, c.line AS line) FROM read_parquet('{_quoted(previous)}') m "
+            f"SELECT m.* REPLACE (c.shard AS shard, c.line AS line) FROM {parquet(previous)} m "
             "JOIN chosen c USING (custom_id) ORDER BY c.shard, c.line",
             target,
             {},
@@ -136,10 +132,8 @@ def write_later(previous: Path, chosen: Iterable[Sequence[Chosen]], target: Path
 
 def shard_ids(path: Path, shard: int) -> list[str]:
     """The custom_ids of a shard, in the order of its lines."""
-    with connection() as con:
-        rows = con.execute(
-            f"SELECT custom_id FROM read_parquet('{_quoted(path)}') WHERE shard = ? ORDER BY line", [shard]
-        ).fetchall()
+    with _database() as con:
+        rows = con.execute(f"SELECT custom_id FROM {parquet(path)} WHERE shard = ? ORDER BY line", [shard]).fetchall()
     return [row[0] for row in rows]
 
 
@@ -150,9 +144,9 @@ def lookup(path: Path, *, custom_id: str | None = None, shard: int = 0, lines: S
         if custom_id is not None
         else ("shard = ? AND list_contains(?, line)", [shard, list(lines)])
     )
-    with connection() as con:
+    with _database() as con:
         rows = con.execute(
-            f"SELECT {COLUMNS} FROM read_parquet('{_quoted(path)}') WHERE {where} ORDER BY shard, line", values
+            f"SELECT {COLUMNS} FROM {parquet(path)} WHERE {where} ORDER BY shard, line", values
         ).fetchall()
     return [Mapped(*row) for row in rows]
 
@@ -167,29 +161,25 @@ class Others(NamedTuple):
 
 def count_shared(path: Path, others: Iterable[Others]) -> int:
     """How many requests of a map have the same request_key as some of the others."""
-    with connection() as con:
+    with _database() as con:
         con.execute("CREATE TABLE keys (request_key VARCHAR)")
         for other in others:
             con.execute("CREATE OR REPLACE TABLE wanted (custom_id VARCHAR)")
             with con.appender("wanted") as appender:
                 appender.append_rows([(custom_id,) for custom_id in other.ids])
             con.execute(
-                f"INSERT INTO keys SELECT request_key FROM read_parquet('{_quoted(other.path)}') "
+                f"INSERT INTO keys SELECT request_key FROM {parquet(other.path)} "
                 "WHERE list_contains(?, shard) OR custom_id IN (SELECT custom_id FROM wanted)",
                 [list(other.shards)],
             )
         rows = con.execute(
-            f"SELECT count(*) FROM read_parquet('{_quoted(path)}') WHERE request_key IN (SELECT request_key FROM keys)"
+            f"SELECT count(*) FROM {parquet(path)} WHERE request_key IN (SELECT request_key FROM keys)"
         ).fetchall()
     return int(rows[0][0])
 
 
-def _publish(con: duckdb.DuckDBPyConnection, select: str, target: Path, values: dict[str, Any]) -> None:
+def _publish(con: "DuckDBPyConnection", select: str, target: Path, values: dict[str, Any]) -> None:
     temporary = files.temporary_for(target)
     with files.explained(target):
-        con.execute(f"COPY ({select}) TO '{_quoted(temporary)}' (FORMAT parquet, COMPRESSION zstd)", values)
+        con.execute(f"COPY ({select}) TO {literal(str(temporary))} (FORMAT parquet, COMPRESSION zstd)", values)
         files.publish(temporary, target)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

@@ -1,6 +1,7 @@
 """What a run promises, seen from outside: the program on one side, a server's own account on the other."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -456,7 +457,7 @@ def test_a_changed_request_file_is_not_sent(make_study: Make) -> None:
 
 def test_two_processes_at_once(make_study: Make) -> None:
     study = make_study(delay=3.0)
-    env = {"OPENAI_BASE_URL": study.server.base_url, "OPENAI_API_KEY": "sk-test"}
+    env = {**os.environ, "OPENAI_BASE_URL": study.server.base_url, "OPENAI_API_KEY": "sk-test"}
     command = [sys.executable, "-m", "batchflow", "run", "experiment.yaml", "--yes"]
     with subprocess.Popen(command, cwd=study.folder, env=env, stderr=subprocess.DEVNULL) as first:
         while not list(study.folder.glob("runs/*/server.json")) and not study.server.audit()["calls"].get(CREATE):
@@ -470,7 +471,7 @@ def test_two_processes_at_once(make_study: Make) -> None:
 
 def test_a_foreign_writer_stops_this_one(make_study: Make) -> None:
     study = make_study(delay=2.0)
-    env = {"OPENAI_BASE_URL": study.server.base_url, "OPENAI_API_KEY": "sk-test"}
+    env = {**os.environ, "OPENAI_BASE_URL": study.server.base_url, "OPENAI_API_KEY": "sk-test"}
     command = [sys.executable, "-m", "batchflow", "run", "experiment.yaml", "--yes"]
     with subprocess.Popen(command, cwd=study.folder, env=env, stderr=subprocess.PIPE, text=True) as first:
         while not study.server.audit()["calls"].get(CREATE):
