@@ -1,7 +1,7 @@
 """Runs that released versions left on disk: today's code folds, rebuilds, finishes them.
 
-`tests/replay/<version>/complete` and `planned` were written by that version; they are never edited. A new release adds a
-folder: `python -m tests.replay` writes it.
+`tests/replay/<version>/complete` and `planned` were written by that version; they are never edited. A new release adds
+a folder: `python -m tests.replay` writes it.
 """
 
 import shutil
