@@ -83,8 +83,8 @@ def called(tree: ast.Module) -> Iterator[tuple[str, str, ast.Call]]:
 def writes(name: str, call: ast.Call) -> bool:
     if name in {"write_text", "write_bytes"}:
         return True
-    modes = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-    modes += [k.value.value for k in call.keywords if k.arg == "mode" and isinstance(k.value, ast.Constant)]
+    given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
+    modes = [arg.value for arg in given if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
     return name == "open" and any(set(mode) & set("wax+") and set(mode) <= set("rwaxbt+") for mode in modes)
 
 

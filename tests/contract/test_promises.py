@@ -161,7 +161,7 @@ def test_at_most_so_many_batches_are_open(make_study: Make) -> None:
 
 
 def test_every_kind_of_row_gets_one_outcome(make_study: Make) -> None:
-    faults = [
+    faults: list[dict[str, Any]] = [
         {"fault": "row_outcome", "rows": [1], "outcome": "refusal"},
         {"fault": "row_outcome", "rows": [2], "outcome": "truncated"},
         {"fault": "row_outcome", "rows": [3], "outcome": "filtered"},
