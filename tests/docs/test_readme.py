@@ -86,10 +86,11 @@ def test_the_query_prints_what_is_shown(ran: Ran) -> None:
 
 def test_the_commands_for_a_study_of_ones_own_run(tmp_path: Path, zygote: Zygote) -> None:
     (lines,) = (b.text.splitlines() for b in blocks(README) if b.language == "sh" and "init my-study" in b.text)
-    assert len(lines) == 4
-    for line in lines:
-        ended = zygote.run(tmp_path, line.partition("#")[0].split()[1:])
-        assert ended.status in {ExitStatus.COMPLETE, ExitStatus.ENDED_SHORT}, ended.stderr
+    ended = [zygote.run(tmp_path, line.partition("#")[0].split()[1:]) for line in lines]
+    init, validate, run, results = (each.status for each in ended)
+    assert init == validate == results == ExitStatus.COMPLETE, ended
+    # the README owns up to a starter whose answers are cut; once they are not, the sentence goes
+    assert run == (ExitStatus.ENDED_SHORT if "counted as `truncated`" in README else ExitStatus.COMPLETE)
     assert (tmp_path / "my-results.csv").is_file()
 
 
