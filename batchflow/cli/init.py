@@ -30,7 +30,7 @@ def init(
     taken = [name for name in contents if (folder / name).exists()]
     if taken:
         raise UsageError(
-            f"{folder} already has {', '.join(taken)}; nothing was written",
+            f"{'this folder' if folder == Path() else folder} already has {', '.join(taken)}; nothing was written",
             hint="name another folder: batchflow init DIR",
         )
     files.make_folder(folder)

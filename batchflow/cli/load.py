@@ -31,9 +31,8 @@ def load(
     found = view(target.folder)
     rows = Loader(target.folder, target.plan, target.database).load(found.state, anew=rebuild)
     record = run_json(found, target.database, up_to_date=False)
-    render.note(
-        f"{target.plan.run}: {render.plural(rows, 'response')} loaded into {target.database}\n\n{outcome_table(found)}"
-    )
+    name = target.plan.run + render.simulated(really=target.plan.simulated)
+    render.note(f"{name}: {render.plural(rows, 'response')} loaded into {target.database}\n\n{outcome_table(found)}")
     if as_json:
         render.emit("load", {**record, "rows": rows})
     requests = record["requests"]

@@ -73,7 +73,7 @@ def _check(form: str, output: Path | None, *, as_json: bool) -> None:
     if output is None:
         return
     if form != "csv":
-        raise UsageError("--output goes with --format csv")
+        raise UsageError("--output goes with --format csv", hint="add --format csv")
     if output.exists() and not output.is_file():
         raise UsageError(
             f"{output} is there, and is not a file", hint="name a file; without --output it goes to stdout"

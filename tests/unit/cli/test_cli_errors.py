@@ -1,0 +1,165 @@
+"""What users read when the command line cannot do what they typed: word for word, with the exit status.
+
+`BATCHFLOW_UPDATE_GOLDEN=1 pytest tests/unit/cli` rewrites the texts; read the diff.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from batchflow.journal.events import Event, encode
+from tests.crash.harness import Zygote
+from tests.unit.cli.golden import QUIET, check, masked
+
+SPEC = """\
+version: 1
+name: small
+data: {source: rows.csv, id: id}
+prompt: {user: "Say something about {{ topic }}"}
+parameters: {model: gpt-4o-mini}
+provider: {name: local}
+polling: {interval: 0.1s}
+"""
+ELSEWHERE = {"OPENAI_API_KEY": "sk-of-nobody-00000000", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+
+
+def write_study(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "experiment.yaml").write_text(SPEC)
+    (folder / "rows.csv").write_text("id,topic\n1,bears\n2,tigers\n")
+
+
+def run_folder(study: Path) -> Path:
+    return next(path.parent for path in study.glob("runs/*/manifest.json"))
+
+
+def break_manifest(study: Path) -> None:
+    (run_folder(study) / "manifest.json").write_text('{"schema": ')
+
+
+def damage_journal(study: Path) -> None:
+    journal = run_folder(study) / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:2], lines[2].replace(b"r", b"x", 1), *lines[3:]]))
+
+
+def renew_journal(study: Path) -> None:
+    journal = run_folder(study) / "journal.jsonl"
+    _, *lines = journal.read_bytes().splitlines(keepends=True)
+    first = encode(Event("journal", {"version": 99, "run": run_folder(study).name}, time="2030-01-01T00:00:00.000Z"), 0)
+    journal.write_bytes(b"".join([first, *lines]))
+
+
+def drop_database(study: Path) -> None:
+    (study / "results.duckdb").unlink()
+
+
+@contextmanager
+def held(study: Path) -> Iterator[None]:
+    connection = duckdb.connect(str(study / "results.duckdb"))
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that must fail; `before` prepares a study whose run is complete, `around` holds while it fails."""
+
+    words: tuple[str, ...]
+    status: int
+    before: Callable[[Path], Any] | None = None
+    around: Callable[[Path], AbstractContextManager[None]] = nullcontext
+    env: dict[str, str] = field(default_factory=dict)
+
+
+CASES = {
+    "missing-file": Case(("run", "elsewhere.yaml"), 3),
+    "folder-without-spec": Case(("run", "empty"), 3, lambda study: (study / "empty").mkdir()),
+    "data-for-spec": Case(("validate", "rows.csv"), 3),
+    "no-study-here": Case(("status",), 2, lambda study: (study / "experiment.yaml").unlink()),
+    "unknown-run": Case(("status", "small-00000000"), 2),
+    "no-run-yet": Case(("results",), 2, lambda study: shutil.rmtree(study / "runs")),
+    "unknown-step": Case(("run", "experiment.yaml", "--until", "fly"), 2),
+    "unknown-format": Case(("results", "--format", "xml"), 2),
+    "later-format": Case(("results", "--format", "parquet"), 2),
+    "two-formats": Case(("results", "--output", "results.csv"), 2),
+    "output-nowhere": Case(("results", "--format", "csv", "--output", "not/there.csv"), 2),
+    "output-on-a-folder": Case(("results", "--format", "csv", "--output", "runs"), 2),
+    "unknown-provider": Case(("run", "experiment.yaml", "--provider", "acme"), 2),
+    "no-key": Case(("run", "experiment.yaml", "--provider", "openai"), 3),
+    "nobody-agrees": Case(("run", "experiment.yaml", "--provider", "openai"), 2, env=ELSEWHERE),
+    "init-again": Case(("init",), 2),
+    "init-on-a-file": Case(("init", "rows.csv"), 2),
+    "broken-manifest": Case(("status",), 3, break_manifest),
+    "no-database": Case(("results",), 3, drop_database),
+    "database-held": Case(("results",), 5, around=held),
+    "database-held-load": Case(("load", "--rebuild"), 5, around=held),
+    "database-damaged": Case(("results",), 1, lambda study: (study / "results.duckdb").write_bytes(b"no database " * 999)),
+    "journal-damaged": Case(("status",), 9, damage_journal),
+    "journal-damaged-run": Case(("run", "experiment.yaml"), 9, damage_journal),
+    "journal-newer": Case(("run", "experiment.yaml"), 9, renew_journal),
+    "show-unknown": Case(("show", "0000009-1-1-01234567"), 2),
+    "show-unknown-in-run": Case(("show", "0000009-1-1-01234567", "experiment.yaml"), 2),
+    "show-no-id": Case(("show", "x-**"), 2),
+    "runs-nowhere": Case(("runs", "elsewhere"), 2),
+    "unknown-command": Case(("statu",), 2),
+    "unknown-option": Case(("run", "experiment.yaml", "--jsn"), 2),
+    "no-argument": Case(("run",), 2),
+    "watch-with-json": Case(("status", "--watch", "--json"), 2),
+    "csv-with-json": Case(("results", "--format", "csv", "--json"), 2),
+}
+
+
+SILENT = {"broken-manifest"}  # cases whose error has no hint yet
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Path:
+    """A study whose run is complete; copied for every case."""
+    study = tmp_path_factory.mktemp("complete") / "study"
+    write_study(study)
+    ended = zygote.run(study, ["run", "experiment.yaml"], QUIET)
+    assert ended.status == 0, ended.stderr
+    return study
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_error(name: str, complete: Path, zygote: Zygote, tmp_path: Path) -> None:
+    case, study = CASES[name], tmp_path / "study"
+    shutil.copytree(complete, study)
+    if case.before is not None:
+        case.before(study)
+    with case.around(study):
+        told = zygote.run(study, case.words, QUIET | case.env)
+        as_json = zygote.run(study, [word for word in case.words if word != "--json"] + ["--json"], QUIET | case.env)
+    check(f"error-{name}.txt", f"$ batchflow {' '.join(case.words)}\n{masked(told.stderr, study)}[exit {told.status}]\n")
+    assert (told.status, "Traceback" in told.stderr) == (case.status, False)
+    if "--json" not in case.words:
+        assert told.stdout == ""
+    if "--format" in case.words and "csv" in case.words:
+        return  # with --json another error, which has a case of its own
+    error = as_json.json()
+    assert (error["schema"], error["exit"], as_json.status) == ("batchflow.error/1", case.status, case.status)
+    assert error["message"]
+    assert error["hint"] or error["faults"] or name in SILENT, "every error says what to do next"
+
+
+def test_a_run_that_cannot_be_read_hides_no_other(complete: Path, zygote: Zygote, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(complete, study)
+    second = run_folder(study).with_name("small-00000000")
+    shutil.copytree(run_folder(study), second)
+    (second / "manifest.json").write_text("{")
+    ended = zygote.run(study, ["runs", "--json"], QUIET)
+    assert ended.status == 0
+    states = {entry["run"]: (entry["state"], entry["error"] is None) for entry in ended.json()["runs"]}
+    assert states == {run_folder(complete).name: ("complete", True), "small-00000000": ("unreadable", False)}
+    assert "small-00000000 cannot be read" in zygote.run(study, ["runs"], QUIET).stderr
