@@ -63,9 +63,6 @@ class Study:
     def notes(self) -> Iterator[str]:
         """What a careful author wants to know, though nothing is wrong."""
         yield from self.reading.notes
-        for column in self.reading.columns:
-            if column.results != column.name:
-                yield f"the column {column.name!r} is called {column.results!r} in the table of results"
         yield from self.template.notes
         unused = [name for name in self.template.unused if name != self.spec.experiment.data.id]
         if unused:

@@ -30,7 +30,7 @@ prompt:                          # {{ column }} is filled in from each row
 parameters:                      # sent with every request
   model: gpt-4o-mini
   temperature: 0
-  max_tokens: 10
+  max_tokens: 200
 
 provider: local                  # free, offline, answers are SIMULATED
 polling: {interval: 0.2s}        # the local provider is fast
