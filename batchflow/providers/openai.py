@@ -38,8 +38,9 @@ class OpenAIProvider:
         transport = openai.DefaultHttpx2Client(trust_env=False) if self.host in LOOPBACK else None
         with _environment_without(() if own_settings else _OTHERS_SETTINGS):
             self._client = openai.OpenAI(base_url=base_url, api_key=api_key, http_client=transport)
-        self._brief = self._client.with_options(timeout=CALL_TIMEOUT)
-        self._once = self._client.with_options(timeout=CALL_TIMEOUT, max_retries=0)
+            # these are clients of their own, which read the environment anew
+            self._brief = self._client.with_options(timeout=CALL_TIMEOUT)
+            self._once = self._client.with_options(timeout=CALL_TIMEOUT, max_retries=0)
 
     def upload(self, path: Path, name: str) -> RemoteFile:
         with path.open("rb") as handle:  # an open handle streams; a Path would be read whole
@@ -143,7 +144,7 @@ def _from_status(error: openai.APIStatusError) -> ProviderRefused | ProviderDoub
     body = error.body if isinstance(error.body, Mapping) else {}
     inner = body.get("error") if isinstance(body.get("error"), Mapping) else body
     message = str(inner.get("message") or _page_text(error)) if isinstance(inner, Mapping) else _page_text(error)
-    if not httpx2.codes.is_client_error(status) or status in _DOUBTFUL:
+    if not httpx2.codes.is_client_error(status) or status in _DOUBTFUL or _answers_another(error.response):
         return ProviderDoubt(f"the provider answered {status}: {message}", retry_after=retry_after)
     code = str(inner.get("code") or inner.get("type") or "") if isinstance(inner, Mapping) else ""
     return ProviderRefused(
@@ -153,6 +154,11 @@ def _from_status(error: openai.APIStatusError) -> ProviderRefused | ProviderDoub
         provider_message=message,
         retry_after=retry_after,
     )
+
+
+def _answers_another(response: httpx2.Response) -> bool:
+    """Whether a redirect turned our POST into a GET, whose answer tells nothing about what was asked."""
+    return any(step.request.method != response.request.method for step in response.history)
 
 
 def _page_text(error: openai.APIStatusError) -> str:
