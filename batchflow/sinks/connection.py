@@ -17,7 +17,7 @@ from batchflow.sources.database import literal
 
 STORAGE_VERSION: Final = "v1.2.0"  # what DuckDB 1.2 and later, R included, can read
 MEMORY: Final = 64_000_000  # bytes that DuckDB may take before it spills to disk: memory stays flat, however many rows
-MOST_MEMORY: Final = 2_000_000_000  # bytes; for single values that are enormous
+MOST_MEMORY: Final = 4_000_000_000  # bytes; for texts that are enormous
 THREADS: Final = 2
 # Rows that are compressed and written together: at the default of 122,880 a whole shard stays in memory until commit.
 ROW_GROUP: Final = 10_240
@@ -58,12 +58,18 @@ class Store:
         while True:
             try:
                 return work()
-            except duckdb.OutOfMemoryException:
-                if not self.make_room(4 * self._memory):
+            except (duckdb.Error, SinkError) as error:
+                if not (_lacks_memory(error) and self.make_room(4 * self._memory)):
                     raise
-            except SinkError as error:
-                if not (isinstance(error.__cause__, duckdb.OutOfMemoryException) and self.make_room(4 * self._memory)):
-                    raise
+
+    def change(self, work: Callable[[], T]) -> T:
+        """A transaction of what may be done again."""
+
+        def attempt() -> T:
+            with self.transaction():
+                return work()
+
+        return self.with_room(attempt)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -139,7 +145,8 @@ def _attach(path: Path, options: str) -> Store:
         opened.callback(connection.close)
         connection.execute(
             f"SET memory_limit = '{MEMORY}B'; SET threads = {THREADS}; SET temp_directory = {literal(str(scratch))}; "
-            "SET write_buffer_row_group_count = 1; SET enable_progress_bar = false"
+            # a commit goes straight into the file: by way of the log it takes twice the memory of its texts
+            "SET write_buffer_row_group_count = 1; SET wal_autocheckpoint = '1KB'; SET enable_progress_bar = false"
         )
         with explained(path):
             connection.execute(f"ATTACH {literal(str(path.absolute()))} AS store ({options})")
@@ -161,7 +168,7 @@ def _translated(path: Path, error: duckdb.Error) -> BatchflowError:
     reason = text.splitlines()[0] if text else type(error).__name__
     if "lock on file" in text or "already attached" in text:
         return _held(path, text)
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if _lacks_memory(error):
         return SinkError(
             f"{path}: DuckDB had not enough memory: {reason}", hint="free memory or disk space, and run again"
         )
@@ -169,6 +176,12 @@ def _translated(path: Path, error: duckdb.Error) -> BatchflowError:
         if sign in text:
             return kind(f"{path} {what}: {reason}", hint=hint)
     return SinkError(f"{path}: {reason}", hint=f"if it stays so: {_REBUILD}")
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    if isinstance(error, SinkError):
+        error = error.__cause__
+    return isinstance(error, duckdb.OutOfMemoryException) or any(sign in str(error) for sign in _NO_MEMORY)
 
 
 def _held(path: Path, text: str) -> DatabaseHeld:
@@ -180,6 +193,7 @@ def _held(path: Path, text: str) -> DatabaseHeld:
     return DatabaseHeld(f"{path} is held by {who}", hint=f"close the program that holds {path.name} and run again")
 
 
+_NO_MEMORY: Final = ("failed to pin block", "failed to allocate", "Out of Memory")
 _NO_SPACE: Final = (EnvironmentError_, "cannot be written, no space is left", "free some space and run again")
 _NO_RIGHT: Final = (EnvironmentError_, "cannot be opened", "check the rights of the file and its folder")
 _DAMAGED: Final = (SinkError, "is no DuckDB database, or a damaged one", _REBUILD)

@@ -3,12 +3,11 @@ rebuilt from the folders whenever it is not what it should be.
 """
 
 import json
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from batchflow import failpoints
 from batchflow.errors import SinkError
@@ -18,6 +17,7 @@ from batchflow.sinks import layout, views
 from batchflow.sinks.connection import Store, explained, open_for_writing
 from batchflow.sinks.layout import Layout, data_table
 from batchflow.sinks.model import BatchRow, ResponseRow, RunRow
+from batchflow.sinks.values import chunks, storable
 from batchflow.sources.database import parquet
 
 __all__ = ["BatchRow", "ResponseRow", "RunRow", "Sink"]
@@ -25,12 +25,6 @@ __all__ = ["BatchRow", "ResponseRow", "RunRow", "Sink"]
 LOADING: Final = "loading"  # state of a run from `begin` or a shard on, until `set_run` says what it is now
 UNSENT: Final = "unsent"
 UNACCOUNTED: Final = "unaccounted"
-_CHUNK_ROWS: Final = 1000
-_CHUNK_TEXT: Final = 4_000_000  # characters
-_ROOM_PER_CHARACTER: Final = 16  # bytes: a few copies of at most four bytes each
-_LARGEST: Final = 2**63
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 Owed = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
@@ -79,7 +73,7 @@ class Sink:
 
         True if a layout of another version was dropped on the way, with the rows of every other run: load them again.
         """
-        return self._store.with_room(lambda: self._begin(plan, folder))
+        return self._store.change(lambda: self._begin(plan, folder))
 
     def load_shard(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow], owed: Owed) -> int:
         """Put the answers of one batch into the tables in one transaction; loading it again replaces them.
@@ -101,26 +95,17 @@ class Sink:
 
     def set_run(self, row: RunRow) -> None:
         """Say what the run is now; the views follow."""
-        with self._store.transaction():
-            layout.require(self._store)
-            self._store.rows("DELETE FROM runs WHERE run_id = ?", [row.run_id])
-            self._insert_run(row)
-            views.create(self._store)
+        self._change_runs(lambda: self._replace_run(row))
 
     def refresh(self) -> None:
         """Make the views anew and everything durable in the file itself."""
-        with self._store.transaction():
-            layout.require(self._store)
-            views.create(self._store)
+        self._change_runs(lambda: None)
         with explained(self._store.path):
-            self._store.connection.execute("CHECKPOINT store")
+            self._store.with_room(lambda: self._store.rows("CHECKPOINT store"))
 
     def drop_run(self, run_id: str) -> None:
         """Take all of a run out of the tables."""
-        with self._store.transaction():
-            layout.require(self._store)
-            self._delete_run(run_id)
-            views.create(self._store)
+        self._change_runs(lambda: self._delete_run(run_id))
 
     def account(self, run_id: str) -> dict[str, int]:
         """Requests of a run by outcome, owed kinds included, as the tables have it. A request with neither counts as
@@ -145,26 +130,39 @@ class Sink:
         self.close()
 
     def _begin(self, plan: Plan, folder: RunFolder) -> bool:
-        with self._store.transaction():
-            dropped = layout.prepare(self._store)
-            self._delete_run(plan.run)
-            layout.check_data_table(self._store, plan.run)
-            table = data_table(plan.run)
-            self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
-            self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
-            count = self._store.number(
-                "INSERT INTO requests SELECT ?, custom_id, row_number, row_id, condition, replicate, draw, "
-                f"request_key, shard, line, ?, NULL FROM {parquet(folder.map(1))}",
-                [plan.run, UNSENT],
+        dropped = layout.prepare(self._store)
+        self._delete_run(plan.run)
+        layout.check_data_table(self._store, plan.run)
+        table = data_table(plan.run)
+        self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
+        self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
+        count = self._store.number(
+            "INSERT INTO requests SELECT ?, custom_id, row_number, row_id, condition, replicate, draw, "
+            f"request_key, shard, line, ?, NULL FROM {parquet(folder.map(1))}",
+            [plan.run, UNSENT],
+        )
+        if count != plan.requests:
+            raise SinkError(
+                f"{folder.map(1)} holds {count} requests, the run's manifest says {plan.requests}",
+                hint="the run's folder was changed; restore it from a copy",
             )
-            if count != plan.requests:
-                raise SinkError(
-                    f"{folder.map(1)} holds {count} requests, the run's manifest says {plan.requests}",
-                    hint="the run's folder was changed; restore it from a copy",
-                )
-            self._insert_run(_planned(plan))
-            views.create(self._store)
+        self._insert_run(_planned(plan))
+        views.create(self._store)
         return dropped
+
+    def _change_runs(self, change: Callable[[], None]) -> None:
+        """Change which runs there are or what they are, in one transaction with the views, which depend on it."""
+
+        def work() -> None:
+            layout.require(self._store)
+            change()
+            views.create(self._store)
+
+        self._store.change(work)
+
+    def _replace_run(self, row: RunRow) -> None:
+        self._store.rows("DELETE FROM runs WHERE run_id = ?", [row.run_id])
+        self._insert_run(row)
 
     def _delete_run(self, run_id: str) -> None:
         for table in layout.TABLES:
@@ -182,11 +180,11 @@ class Sink:
         ids: dict[str, str | None] = {}
         count = 0
         with self._store.connection.appender("responses") as appender:
-            for chunk, size in _chunks(answers):
-                self._store.make_room(_ROOM_PER_CHARACTER * size)
-                ids.update((row.custom_id, None) for row in chunk)
-                count += len(chunk)
-                appender.append_rows([(run_id, batch.round, batch.batch_id, *_storable(row)) for row in chunk])
+            for chunk in chunks(answers):
+                self._store.make_room(chunk.room)
+                ids.update((row.custom_id, None) for row in chunk.rows)
+                count += len(chunk.rows)
+                appender.append_rows([(run_id, batch.round, batch.batch_id, *storable(row)) for row in chunk.rows])
                 appender.flush()
         if count != len(ids):
             raise SinkError(f"batch {batch.batch_id} has {count - len(ids)} requests with more than one answer")
@@ -239,46 +237,3 @@ def _planned(plan: Plan) -> RunRow:
         {UNSENT: plan.requests},
         plan.requests,
     )
-
-
-def _chunks(answers: Iterable[ResponseRow]) -> Iterator[tuple[list[ResponseRow], int]]:
-    """Few rows at a time, fewer if their texts are long: memory must not follow the length of answers. With each the
-    number of its characters.
-    """
-    chunk: list[ResponseRow] = []
-    size = 0
-    for answer in answers:
-        chunk.append(answer)
-        size += len(answer.content or "") + len(answer.body or "")
-        if len(chunk) >= _CHUNK_ROWS or size >= _CHUNK_TEXT:
-            yield chunk, size
-            chunk, size = [], 0
-    if chunk:
-        yield chunk, size
-
-
-def _storable(row: ResponseRow) -> tuple[Any, ...]:
-    """The values as DuckDB takes them: one odd character or number must not cost a shard."""
-    values = [_storable_value(value) for value in row[:-1]]
-    return (*values, None if row.body is None else _storable_json(row.body))
-
-
-def _storable_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, int) and abs(value) >= _LARGEST:
-        return None
-    return value
-
-
-def _storable_json(text: str) -> str:
-    """JSON that DuckDB takes for such: half a surrogate pair stays readable as the text of its escape."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
-    else:
-        if not (_SURROGATE.search(text) or _SURROGATE_ESCAPE.search(text)):
-            return text
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return _SURROGATE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text)

@@ -106,7 +106,8 @@ class Reader:
             f"SELECT content AS text FROM responses WHERE run_id = {literal(run_id)} LIMIT {_SAMPLE}",
         )
         query = "SELECT CAST(coalesce(avg(length(text)), 0) AS BIGINT) FROM ({})"
-        return 1 + sum(self._store.number(query.format(sample)) for sample in samples)
+        counts = [partial(self._store.number, query.format(sample)) for sample in samples]
+        return 1 + sum(self._store.with_room(count) for count in counts)
 
     def _check(self, run_id: str) -> None:
         with explained(self._store.path):

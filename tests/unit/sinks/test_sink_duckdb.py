@@ -12,6 +12,7 @@ from batchflow.errors import DatabaseHeld, EnvironmentError_, ExitStatus, SinkEr
 from batchflow.sinks import layout
 from batchflow.sinks.connection import check_name, open_for_writing
 from batchflow.sinks.duckdb import ResponseRow, Sink
+from batchflow.sinks.reader import open_reader
 from tests.unit.sinks.made import Made, answer, batch, make, query
 
 NOBODY: dict[str, str] = {}
@@ -159,6 +160,19 @@ def test_a_very_long_answer_and_a_number_out_of_range(tmp_path: Path, database: 
     assert query(database, "SELECT length(content), http_status FROM responses ORDER BY custom_id") == [
         (20_000_000, 200), (3, None), (3, 200),
     ]  # fmt: skip
+
+
+def test_more_long_answers_than_the_memory_that_duckdb_has(tmp_path: Path, database: Path) -> None:
+    made = make(tmp_path, rows=[{"A": "x"}] * 400)
+    load(database, made)
+    long = ("lorem ipsum é" * 20_000)[:200_000]
+    with Sink.open(database) as sink:
+        sink.load_shard(made.run, batch(), (answer(made.id(row), f"{row} {long}") for row in range(1, 401)), NOBODY)
+        sink.set_run(made.row())
+        sink.refresh()
+    with open_reader(database) as reader:
+        at = reader.columns(made.run).index("content")
+        assert [row[at].partition(" ")[::2] for row in reader.rows(made.run)] == [(str(n), long) for n in range(1, 401)]
 
 
 BODIES = [

@@ -1,0 +1,80 @@
+"""Answers as DuckDB takes them: in chunks that fit into memory, with values that it can store."""
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from batchflow.sinks.connection import MEMORY
+from batchflow.sinks.model import ResponseRow
+
+_CHUNK_ROWS: Final = 1000
+_CHUNK_BYTES: Final = 8_000_000
+_VECTOR: Final = 2048  # rows whose long texts DuckDB holds in memory together, whatever its limit
+_STEP: Final = 32_000_000
+_LARGEST: Final = 2**63
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class Chunk(NamedTuple):
+    """Some answers, and the bytes of memory that DuckDB needs to store all up to them."""
+
+    rows: list[ResponseRow]
+    room: int
+
+
+def chunks(answers: Iterable[ResponseRow]) -> Iterator[Chunk]:
+    """Few rows at a time, fewer if their texts are long: memory must not follow the length of answers."""
+    rows: list[ResponseRow] = []
+    size = window = widest = 0
+    sizes: deque[int] = deque()
+    for answer in answers:
+        rows.append(answer)
+        sizes.append(_bytes(answer.content) + _bytes(answer.body))
+        size += sizes[-1]
+        window += sizes[-1] - (sizes.popleft() if len(sizes) > _VECTOR else 0)
+        widest = max(widest, window)
+        if len(rows) >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
+            yield Chunk(rows, _room(widest))
+            rows, size = [], 0
+    if rows:
+        yield Chunk(rows, _room(widest))
+
+
+def _room(widest: int) -> int:
+    return MEMORY + _STEP * (2 * widest // _STEP)
+
+
+def _bytes(text: str | None) -> int:
+    if text is None:
+        return 0
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def storable(row: ResponseRow) -> tuple[Any, ...]:
+    """The values as DuckDB takes them: one odd character or number must not cost a shard."""
+    values = [_storable_value(value) for value in row[:-1]]
+    return (*values, None if row.body is None else _storable_json(row.body))
+
+
+def _storable_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return None
+    return value
+
+
+def _storable_json(text: str) -> str:
+    """JSON that DuckDB takes for such: half a surrogate pair stays readable as the text of its escape."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    else:
+        if not (_SURROGATE.search(text) or _SURROGATE_ESCAPE.search(text)):
+            return text
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _SURROGATE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text)
