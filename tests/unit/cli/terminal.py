@@ -41,7 +41,7 @@ class Terminal:
             if not self._read(until):
                 raise AssertionError(f"{text!r} was never shown:\n{self.text()}")
 
-    def type(self, text: str) -> None:
+    def enter(self, text: str) -> None:
         os.write(self._master, text.encode())
 
     def interrupt(self) -> None:

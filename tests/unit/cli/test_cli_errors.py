@@ -102,7 +102,9 @@ CASES = {
     "no-database": Case(("results",), 3, drop_database),
     "database-held": Case(("results",), 5, around=held),
     "database-held-load": Case(("load", "--rebuild"), 5, around=held),
-    "database-damaged": Case(("results",), 1, lambda study: (study / "results.duckdb").write_bytes(b"no database " * 999)),
+    "database-damaged": Case(
+        ("results",), 1, lambda study: (study / "results.duckdb").write_bytes(b"no database " * 999)
+    ),
     "journal-damaged": Case(("status",), 9, damage_journal),
     "journal-damaged-run": Case(("run", "experiment.yaml"), 9, damage_journal),
     "journal-newer": Case(("run", "experiment.yaml"), 9, renew_journal),
@@ -140,7 +142,9 @@ def test_error(name: str, complete: Path, zygote: Zygote, tmp_path: Path) -> Non
     with case.around(study):
         told = zygote.run(study, case.words, QUIET | case.env)
         as_json = zygote.run(study, [word for word in case.words if word != "--json"] + ["--json"], QUIET | case.env)
-    check(f"error-{name}.txt", f"$ batchflow {' '.join(case.words)}\n{masked(told.stderr, study)}[exit {told.status}]\n")
+    check(
+        f"error-{name}.txt", f"$ batchflow {' '.join(case.words)}\n{masked(told.stderr, study)}[exit {told.status}]\n"
+    )
     assert (told.status, "Traceback" in told.stderr) == (case.status, False)
     if "--json" not in case.words:
         assert told.stdout == ""

@@ -75,7 +75,18 @@ def test_words_for_people_go_to_stderr(name: str, steps: dict[str, Ended], proje
 
 def test_the_run_says_what_design_promises(steps: dict[str, Ended]) -> None:
     record = steps["run"].json()
-    wanted = {"schema", "run", "folder", "database", "state", "simulated", "requests", "outcomes", "batches", "cost_usd"}
+    wanted = {
+        "schema",
+        "run",
+        "folder",
+        "database",
+        "state",
+        "simulated",
+        "requests",
+        "outcomes",
+        "batches",
+        "cost_usd",
+    }
     assert wanted | {"up_to_date"} <= record.keys()
     assert set(record["requests"]) == {"total", "answered", "failed", "owed", "reused"}
     assert sum(record["outcomes"].values()) == record["requests"]["total"] == 26
