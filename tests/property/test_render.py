@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchflow.cli import render
+from batchflow.errors import escape_controls
 
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 ANYTHING = st.text(
@@ -69,7 +70,7 @@ def test_bytes_for_a_terminal_are_escaped_wherever_they_are_cut(text: str, cuts:
             terminal.write(content[start:end])
     shown = stream.buffer.getvalue().decode()
     assert not OBEYED.search(shown)
-    assert shown == render.escape_controls(content.decode())
+    assert shown == escape_controls(content.decode())
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=4))

@@ -69,6 +69,11 @@ def held(study: Path) -> Iterator[None]:
         connection.close()
 
 
+def free(study: Path) -> AbstractContextManager[None]:
+    del study
+    return nullcontext()
+
+
 @dataclass(frozen=True)
 class Case:
     """A command that must fail; `before` prepares a study whose run is complete, `around` holds while it fails."""
@@ -76,7 +81,7 @@ class Case:
     words: tuple[str, ...]
     status: int
     before: Callable[[Path], Any] | None = None
-    around: Callable[[Path], AbstractContextManager[None]] = nullcontext
+    around: Callable[[Path], AbstractContextManager[None]] = free
     env: dict[str, str] = field(default_factory=dict)
 
 

@@ -132,15 +132,14 @@ def test_a_bug_is_told_without_a_traceback(debug: str, tmp_path: Path) -> None:
 def test_a_path_with_blanks_and_quotes_can_be_pasted(zygote: Zygote, tmp_path: Path) -> None:
     study = tmp_path / "Stüdie mit 'Größe' & $x"
     write_study(study)
-    ended = zygote.run(tmp_path, ["run", str(study)], QUIET)
+    ended = zygote.run(tmp_path, ["plan", str(study)], QUIET)
     assert ended.status == 0, ended.stderr
-    line = next(line for line in ended.stderr.splitlines() if line.startswith("Next: "))
-    command = (
-        line.removeprefix("Next: ").partition("    or ")[0].replace("batchflow", f"'{sys.executable}' -m batchflow", 1)
+    command = ended.stderr.rpartition("Next: ")[2].replace(
+        "batchflow run", f"'{sys.executable}' -m batchflow status", 1
     )
     pasted = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert pasted.returncode == 0, pasted.stderr
-    assert "small-" in pasted.stdout
+    assert pasted.stdout.startswith("Run small-")
 
 
 def test_a_run_is_found_by_its_id_from_around(zygote: Zygote, tmp_path: Path) -> None:

@@ -43,22 +43,16 @@ def test_no_color(tmp_path: Path) -> None:
     assert not COLOUR.search(terminal.shown)
 
 
-def test_no_progress_without_a_terminal(zygote: Zygote, tmp_path: Path) -> None:
-    write_study(tmp_path)
-    ended = zygote.run(tmp_path, ["run", "experiment.yaml"], QUIET | {"FORCE_COLOR": "1", "TERM": "xterm"})
-    assert (ended.status, ended.stdout) == (0, "")
-    assert not set(ended.stderr) & {"\x1b", "\r"}
-
-
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Path:
     """A study whose persona would command the terminal; the simulated answer repeats it."""
     study = tmp_path_factory.mktemp("evil")
     write_study(study)
     (study / "rows.csv").write_text(f'id,topic\n1,"{EVIL}"\n', encoding="utf-8")
-    ended = zygote.run(study, ["run", "experiment.yaml"], QUIET)
-    assert ended.status == 0, ended.stderr
+    ended = zygote.run(study, ["run", "experiment.yaml"], QUIET | {"FORCE_COLOR": "1", "TERM": "xterm"})
+    assert (ended.status, ended.stdout) == (0, "")
     assert not OBEYED.search(ended.stderr)
+    assert not set(ended.stderr) & {"\x1b", "\r"}  # no progress where there is no terminal
     return study
 
 
