@@ -237,11 +237,25 @@ def test_what_is_no_database_says_the_way_out(tmp_path: Path, database: Path) ->
         Sink.open(database)
 
 
-def test_an_empty_file_and_a_leftover_log_are_no_obstacle(tmp_path: Path, database: Path) -> None:
-    database.touch()
-    database.with_name("results.duckdb.wal").write_bytes(b"of a database that is gone")
+DIE = """
+import duckdb, os, signal, sys
+con = duckdb.connect(sys.argv[1])
+con.execute("CHECKPOINT; CREATE TABLE ghost (x INTEGER); INSERT INTO ghost VALUES (1)")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_an_empty_file_and_the_log_of_a_lost_one_are_no_obstacle(tmp_path: Path, database: Path, empty: bool) -> None:
+    with python(DIE, database) as child:
+        child.communicate("")
+    assert database.with_name("results.duckdb.wal").exists()
+    database.unlink()
+    if empty:
+        database.touch()
     load(database, make(tmp_path))
     assert query(database, "SELECT count(*) FROM results") == [(3,)]
+    assert query(database, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'ghost'") == [(0,)]
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
