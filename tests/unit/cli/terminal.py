@@ -48,9 +48,9 @@ class Terminal:
         """What Ctrl-C does."""
         os.kill(self._process.pid, signal.SIGINT)
 
-    def end(self) -> int:
-        """Read until the program has ended; returns its status."""
-        until = time.monotonic() + PATIENCE
+    def end(self, within: float = PATIENCE) -> int:
+        """Read until the program has ended; returns its status. Raises TimeoutExpired after so many seconds."""
+        until = time.monotonic() + within
         while self._read(until):
             pass
         return self._process.wait(max(0.1, until - time.monotonic()))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batchflow.identity import request_key
 from batchflow.sources.maps import lookup
 from tests.crash.harness import Zygote
 from tests.unit.cli.golden import QUIET
@@ -46,6 +47,17 @@ def copy(name: str, target: Path) -> Path:
 @pytest.mark.parametrize(("name", "provider"), [(name, provider) for name in PINNED for provider in PINNED[name]])
 def test_identity_is_pinned_for_ever(name: str, provider: str, zygote: Zygote, tmp_path: Path) -> None:
     assert computed(plan(copy(name, tmp_path), provider, zygote)) == PINNED[name][provider]
+
+
+def test_a_key_in_python_is_the_key_of_the_map(zygote: Zygote, tmp_path: Path) -> None:
+    run_folder = plan(copy("image-appeal", tmp_path), "local", zygote)
+    pinned = PINNED["image-appeal"]["local"]
+    lines = (run_folder / "requests" / "r1-00001.jsonl").read_bytes().split(b"\n")
+    bodies = [line.partition(b'"body":')[2][:-1] for line in lines[:3]]
+    keys = [
+        request_key(pinned["scope"], "/v1/chat/completions", hashlib.sha256(body).hexdigest(), 1) for body in bodies
+    ]
+    assert keys == pinned["request_keys"]
 
 
 def test_both_scopes_of_the_first_study_are_pinned() -> None:
