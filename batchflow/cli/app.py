@@ -66,7 +66,9 @@ def main() -> None:
 def _carry_out() -> object:
     """The status to end with."""
     try:
-        status = app(prog_name="batchflow", standalone_mode=False)  # the status of --help, --version and Ctrl-C; else None
+        status = app(
+            prog_name="batchflow", standalone_mode=False
+        )  # the status of --help, --version and Ctrl-C; else None
     except SystemExit as leaving:
         return leaving.code
     except typer.TyperException as error:

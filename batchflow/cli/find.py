@@ -1,6 +1,6 @@
 """What an argument SPEC|RUN means: an experiment file, a folder of one, a run's id or folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import escape
 from itertools import chain
 from pathlib import Path
@@ -74,6 +74,8 @@ def _of_spec(path: Path) -> Target:
     if newest is None:
         raise UsageError(f"{path}: this study has no run yet", hint=f"start it with {render.command('run', path)}")
     folder, plan = newest
+    output = spec.experiment.output  # where results go, and whether bodies with them, may change under a run
+    plan = replace(plan, database=output.database, raw=output.raw)
     template = spec.experiment.template
     pairs = [(path, folder.spec / DEFAULT)]
     if isinstance(template, str):

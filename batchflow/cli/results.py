@@ -126,6 +126,8 @@ def _table(target: Target, names: list[str], rows: list[tuple[Any, ...]], everyt
     width = shutil.get_terminal_size((WIDE, 24)).columns
     while _width(shown, cells) > width and not _KEPT.issuperset(shown):
         shown.remove(next(name for name in reversed(shown) if name not in _KEPT))
+    room = width - _width([name for name in shown if name != "content"], cells) - 2
+    cells["content"] = [render.cell(value, max(render.WIDEST, room)) for value in values["content"]]
     marker = render.simulated(really=target.plan.simulated)
     lines = [f"{target.plan.run}{marker}, {target.database}", ""]
     lines += [render.table(shown, list(zip(*(cells[name] for name in shown), strict=True))), ""]

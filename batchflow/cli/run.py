@@ -188,6 +188,7 @@ class _Command:
             with _signals() as signals, self._provider() as provider:
                 shared = Shared(opened, provider, settings, progress.say)
                 ending = Runner(shared, self._loader, progress, signals).drive()
+                progress.progress(opened.state)  # what was sent just before it rested
         finally:
             progress.close()
             opened.close()

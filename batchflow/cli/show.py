@@ -105,7 +105,10 @@ def _round(run: Any, round_: int, custom_id: str) -> Any:
         files = [] if shard.collected is None else [file["name"] for file in shard.collected["files"]]
         told = False
         for path in (run.folder.responses / name for name in files):
-            for number, record in records(path) if path.is_file() else ():
+            if not path.is_file():
+                render.note(f"{path} is missing: put it back from a backup of the run's folder")
+                continue
+            for number, record in records(path):
                 answer = parse(record) if custom_id.encode() in record else None
                 if answer is not None and answer.custom_id == custom_id:
                     told = True

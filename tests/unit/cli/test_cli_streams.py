@@ -164,3 +164,10 @@ def test_the_same_name_in_two_places_is_told(zygote: Zygote, tmp_path: Path) -> 
     assert ended.status == 2
     assert f"one/runs/{run}\n" in ended.stderr
     assert f"two/runs/{run}\n" in ended.stderr
+
+
+def test_stopping_after_start_says_what_was_sent(zygote: Zygote, tmp_path: Path) -> None:
+    write_study(tmp_path)
+    ended = zygote.run(tmp_path, ["run", "experiment.yaml", "--until", "start"], QUIET)
+    assert ended.status == 5
+    assert "Sent 2 requests in 1 batch" in ended.stderr
