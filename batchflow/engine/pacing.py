@@ -69,8 +69,8 @@ class QueueGate:
 
     Closed by a refusal. Then one create at a time: when a batch of ours has ended, or when the back-off has passed; if
     that one is accepted the next may follow. `room` is how many of ours the queue was last seen to hold. While some of
-    ours are open, guessing by time is limited to one refusal for each shard, so that N shards never need more than
-    2 N + 10 creates.
+    ours are open, guessing by time is limited to one refusal for each shard. So N shards need fewer than 2 N + 10
+    creates, unless others take each place in the queue that one of ours leaves.
     """
 
     scale: float

@@ -224,7 +224,7 @@ def _others(project: Project, run: RunFolder) -> Iterator[RunView]:
 
 def _conflicts(project: Project, run: RunView, *, fresh: bool) -> Iterator[str]:
     """Other runs that have requests of this one at the provider; only `--fresh` may go on beside them."""
-    if not _wants_to_send(run):
+    if run.state.sent or not _wants_to_send(run):  # what was begun on purpose may be gone on with
         return
     for other in _others(project, run.folder):
         if other.plan.scope != run.plan.scope:

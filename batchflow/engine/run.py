@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchflow import files
-from batchflow.errors import RunBusy
+from batchflow.errors import JournalDamaged, RunBusy
 from batchflow.journal.events import Event
 from batchflow.journal.journal import Journal, replay
 from batchflow.journal.state import RunState, apply, fold
@@ -23,7 +23,17 @@ class RunView:
 
 def view(folder: RunFolder) -> RunView:
     """Read a run without disturbing whoever advances it."""
-    return RunView(folder, read_plan(folder.manifest), fold(replay(folder.journal).events))
+    return RunView(folder, read_plan(folder.manifest), _folded(folder, replay(folder.journal).events))
+
+
+def _folded(folder: RunFolder, events: Sequence[Event]) -> RunState:
+    try:
+        return fold(events)
+    except ValueError as error:
+        raise JournalDamaged(
+            f"the journal {folder.journal} contradicts itself: {error}",
+            hint="put the file back from a backup; `batchflow run SPEC --fresh` starts over and buys everything again",
+        ) from error
 
 
 class OpenRun:
@@ -34,7 +44,7 @@ class OpenRun:
         self.plan = read_plan(folder.manifest)
         self._lock = lock
         self._journal, events = Journal.take_over(folder.journal)
-        self.state = fold(events)
+        self.state = _folded(folder, events)
         files.sweep(folder.requests)
         files.sweep(folder.responses)
 

@@ -152,6 +152,8 @@ def apply(state: RunState, event: Event) -> None:
             if event.shard not in state.rounds.get(event.round, {}):
                 raise ValueError(f"{event.kind}: {shard_name(event.round, event.shard)} was never built")
             _apply_to_shard(state.shard(event.round, event.shard), event)
+            if event.kind == "collected":
+                state.loaded = None  # the tables lack this one
 
 
 def _reopen(state: RunState) -> None:

@@ -21,6 +21,7 @@ from batchflow.providers.base import Batch, Page, RemoteFile, parse_batch, parse
 
 CALL_TIMEOUT: Final = 60.0  # seconds for create, list and retrieve
 PAGE: Final = 100
+LONGEST_WAIT: Final = 86_400.0  # seconds
 _OTHERS_SETTINGS: Final = ("OPENAI_CUSTOM_HEADERS", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 _DOUBTFUL: Final = frozenset({408, 409})
 
@@ -169,8 +170,8 @@ def _page_text(error: openai.APIStatusError) -> str:
 
 
 def _seconds(value: str | None) -> float | None:
-    """Seconds of a Retry-After header; its date form is not used by the services we know."""
+    """Seconds of a Retry-After header, a day at most; its date form is not used by the services we know."""
     try:
-        return max(0.0, float(value)) if value else None
+        return min(max(0.0, float(value)), LONGEST_WAIT) if value else None
     except ValueError:
         return None

@@ -71,6 +71,8 @@ def _from_response(custom_id: str, response: Mapping[str, Any], error: Any) -> A
     if status is None and isinstance(body, Mapping) and not error:
         status = 200  # servers were seen that leave it out
     if status is not None and status in _SUCCESS:
+        if error and not (isinstance(body, Mapping) and body.get("choices")):
+            return _from_error(custom_id, None, error, body)
         if isinstance(body, Mapping):
             return chat.classify(custom_id, status, body)
         return Answer(custom_id, Outcome.EMPTY, http_status=status, body=_text_of(body))

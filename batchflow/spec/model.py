@@ -148,6 +148,8 @@ class OutputSpec(Strict):
             )
         if database.endswith("/"):
             raise refuse(f"{KEY} names a folder", f"name a file in it: {database}results.duckdb")
+        if PurePosixPath(database).name.partition(".")[0].lower() == "data":
+            raise refuse(f"{KEY}: DuckDB would take this name for the schema `data` in it", "write e.g. results.duckdb")
         return database
 
 

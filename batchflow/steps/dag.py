@@ -2,7 +2,7 @@
 every round, with the state of each node read off the journal's fold.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -21,6 +21,13 @@ _BEHIND: Final = {
     Phase.COLLECT: 3,
     Phase.COLLECTED: 4,
     Phase.REJECTED: 1,
+}
+# what the first step that is not done is doing; in the other phases it waits
+_AT_WORK: Final[Mapping[Phase, NodeState]] = {
+    Phase.DOUBT: "running",
+    Phase.POLL: "running",
+    Phase.COLLECT: "running",
+    Phase.REJECTED: "failed",
 }
 
 
@@ -56,8 +63,8 @@ def _mapped(shard: ShardState) -> Iterator[Node]:
     behind = _BEHIND[shard.phase]
     for position, step in enumerate(MAPPED):
         state: NodeState = "done" if position < behind else "waiting"
-        if position == behind and shard.phase is not Phase.UPLOAD:
-            state = "failed" if shard.phase is Phase.REJECTED else "running"
+        if position == behind:
+            state = _AT_WORK.get(shard.phase, state)
         node = Node(step, shard.round, shard.name, (needs,), state)
         yield node
         needs = node.name

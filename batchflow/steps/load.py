@@ -63,7 +63,8 @@ class Loader:
         collected: Mapping[str, Any] = shard.collected or {}
         names = [file["name"] for file in collected["files"]]
         reading = read_shard(self.folder, shard.round, shard.number, names)
-        return sink.load_shard(self._plan.run, _batch_row(shard), map(_row, reading), lambda: reading.owed)
+        rows = (_row(answer, raw=self._plan.raw) for answer in reading)
+        return sink.load_shard(self._plan.run, _batch_row(shard), rows, lambda: reading.owed)
 
     def _run_row(self, state: RunState) -> RunRow:
         account = account_of(state)
@@ -103,27 +104,10 @@ def _batch_id(shard: ShardState) -> str:
     return "" if shard.batch is None else shard.batch.batch_id
 
 
-def _row(answer: Answer) -> ResponseRow:
-    return ResponseRow(
-        custom_id=answer.custom_id,
-        outcome=answer.outcome.value,
-        http_status=answer.http_status,
-        error_code=answer.error_code,
-        error_message=answer.error_message,
-        content=answer.content,
-        refusal=answer.refusal,
-        finish_reason=answer.finish_reason,
-        model_answered=answer.model_answered,
-        system_fingerprint=answer.system_fingerprint,
-        prompt_tokens=answer.prompt_tokens,
-        cached_tokens=answer.cached_tokens,
-        completion_tokens=answer.completion_tokens,
-        reasoning_tokens=answer.reasoning_tokens,
-        total_tokens=answer.total_tokens,
-        cost_usd=None,
-        taken_from=None,
-        body=answer.body,
-    )
+def _row(answer: Answer, *, raw: bool) -> ResponseRow:
+    """The answer as the table has it: the same names, but what it costs and where it was taken from."""
+    shared = {name: getattr(answer, name) for name in ResponseRow._fields if name not in {"cost_usd", "taken_from"}}
+    return ResponseRow(**shared | {"outcome": answer.outcome.value, "body": answer.body if raw else None})
 
 
 def _batch_row(shard: ShardState) -> BatchRow:

@@ -13,7 +13,6 @@ from batchflow.errors import EnvironmentError_, ProviderDoubt
 from batchflow.providers.base import BatchProvider, RemoteFile
 from batchflow.steps.base import StepName
 
-
 SIZE_TRIES: Final = 2  # then a server that counts bytes in its own way is believed
 
 

@@ -58,6 +58,16 @@ def test_metadata_dropped_by_the_provider(make_study: Make) -> None:
     study.check_account()
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_raw_bodies_are_stored_only_where_asked_for(make_study: Make, *, raw: bool) -> None:
+    study = make_study(per_shard=12)
+    if raw:
+        with (study.folder / "experiment.yaml").open("a") as spec:
+            spec.write("output: {raw: true}\n")
+    assert study.run().status == 0
+    assert study.query("SELECT count(body) FROM responses") == [(12 if raw else 0,)]
+
+
 def test_twenty_equal_personas_are_twenty_answers(make_study: Make) -> None:
     study = make_study(texts=["the same"] * 20)
     assert study.run().status == 0

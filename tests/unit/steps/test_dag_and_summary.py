@@ -49,7 +49,7 @@ def test_a_fresh_run_has_built_and_waits() -> None:
 @pytest.mark.parametrize(
     ("count", "states"),
     [
-        (1, ["done", "running", "waiting", "waiting"]),
+        (1, ["done", "waiting", "waiting", "waiting"]),
         (2, ["done", "running", "waiting", "waiting"]),
         (3, ["done", "done", "running", "waiting"]),
         (4, ["done", "done", "done", "running"]),
@@ -59,6 +59,14 @@ def test_a_fresh_run_has_built_and_waits() -> None:
 def test_each_event_moves_one_node_on(count: int, states: list[str]) -> None:
     found = shown([header(), built(1, 1), *done(ONE)[:count]])
     assert [found[f"{step}:r1-00001"] for step in ("upload", "start", "poll", "collect")] == states
+
+
+def test_load_is_done_when_everything_collected_is_loaded() -> None:
+    two = (1, 2)
+    first = [header(), built(1, 2), *done(ONE), LOADED]
+    assert shown(first)["load:r1"] == "waiting"
+    assert shown([*first, *done(two)])["load:r1"] == "waiting"
+    assert shown([*first, *done(two), LOADED])["load:r1"] == "done"
 
 
 def test_a_rejected_shard_has_failed_to_start() -> None:
