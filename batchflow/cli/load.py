@@ -24,13 +24,15 @@ def load(
     Exits with the run's own status.
     """
     from batchflow.cli.report import outcome_table, run_json
+    from batchflow.engine.rebuild import load_run
     from batchflow.engine.run import view
     from batchflow.steps.load import Loader
 
     target = find_run(run)
     found = view(target.folder)
-    rows = Loader(target.folder, target.plan, target.database).load(found.state, anew=rebuild)
-    record = run_json(found, target.database, up_to_date=False)
+    loader = Loader(target.folder, target.plan, target.database)
+    rows = load_run(target.project.folder, loader, found.state, say=render.note, anew=rebuild)
+    record = run_json(found, target.database)
     name = target.plan.run + render.simulated(really=target.plan.simulated)
     render.note(f"{name}: {render.plural(rows, 'response')} loaded into {target.database}\n\n{outcome_table(found)}")
     if as_json:

@@ -12,8 +12,8 @@ from batchflow.steps.summary import State, account_of, batches_accepted, state_o
 SAMPLES = 3
 
 
-def run_json(run: RunView, database: Path, *, up_to_date: bool) -> dict[str, Any]:
-    """The object of `batchflow.run/1`; design.md section 8."""
+def run_json(run: RunView, database: Path) -> dict[str, Any]:
+    """What a run has come to: the object of `batchflow.run/1` (design.md section 8) but for `up_to_date`."""
     account, plan = account_of(run.state), run.plan
     owed = account.owed.total()
     return {
@@ -34,7 +34,6 @@ def run_json(run: RunView, database: Path, *, up_to_date: bool) -> dict[str, Any
         "rounds": run.state.round,
         "lines": {"doubled": account.doubled, "unknown": account.unknown, "unreadable": account.unreadable},
         "cost_usd": None,
-        "up_to_date": up_to_date,
     }
 
 

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +13,12 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.find import spec_path
-from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.cli.options import Json, ProviderOption, RunnableArgument
 from batchflow.errors import ExitStatus, UsageError
 
 
 def run(
-    spec: SpecArgument,
+    spec: RunnableArgument,
     *,
     until: Annotated[
         str | None,
@@ -116,7 +116,9 @@ class _Command:
         self._wait, self._until = wait, StepName(until)
         self._view = order.planned.run
         database = order.project / order.experiment.output.database
-        self._loader = Loader(self._view.folder, self._view.plan, database)
+        # whether bodies are stored shapes no request: the spec of today decides
+        plan = replace(self._view.plan, raw=order.experiment.output.raw)
+        self._loader = Loader(self._view.folder, plan, database)
 
     def carry_out(self, *, yes: bool, as_json: bool) -> ExitStatus:
         from batchflow.engine.rebuild import ensure_loaded
@@ -222,7 +224,7 @@ class _Command:
         from batchflow.cli.report import run_json, run_text
 
         untouched = self._view is self._planned.run
-        record = run_json(self._view, self._loader.database, up_to_date=ended and untouched)
+        record = run_json(self._view, self._loader.database) | {"up_to_date": ended and untouched}
         render.note(run_text(self._view, self._loader.database, self._order.named, ended=ended, untouched=untouched))
         if as_json:
             render.emit("run", record)

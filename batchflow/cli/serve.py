@@ -1,10 +1,13 @@
 """`batchflow serve`: the local Batch API in the foreground, with simulated answers."""
 
-import sys
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from batchflow.cli import render
+from batchflow.cli.options import Json
 
 
 def serve(  # noqa: PLR0917 - each is an option of the command line
@@ -27,6 +30,7 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     audit: Annotated[
         Path | None, typer.Option(help="File to write the account of executed rows to, at the end.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Run the local Batch API, whose answers are SIMULATED.
 
@@ -37,12 +41,13 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     from batchflow.server.process import serve as serve_until_told
 
     options = ServeOptions(store, host, port, info, idle, faults, seed, delay, rows_per_second, audit)
-    serve_until_told(options, ready=lambda address: _say_ready(address, TOKEN_VARIABLE))
+    serve_until_told(options, ready=lambda address: _say_ready(address, TOKEN_VARIABLE, as_json=as_json))
 
 
-def _say_ready(address: str, variable: str) -> None:
-    sys.stderr.write(
+def _say_ready(address: str, variable: str, *, as_json: bool) -> None:
+    render.note(
         f"Local Batch API with SIMULATED answers at {address} - use it with OPENAI_BASE_URL={address} "
-        f"OPENAI_API_KEY=<the value of {variable} if set, else any>; Ctrl-C ends it\n"
+        f"OPENAI_API_KEY=<the value of {variable} if set, else any>; Ctrl-C ends it"
     )
-    sys.stderr.flush()
+    if as_json:
+        render.emit("serve", {"base_url": address, "pid": os.getpid(), "simulated": True})

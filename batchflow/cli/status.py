@@ -45,8 +45,7 @@ def describe(target: Target) -> dict[str, Any]:
     from batchflow.steps.dag import nodes
 
     run = view(target.folder)
-    record = run_json(run, target.database, up_to_date=False)
-    del record["up_to_date"]
+    record = run_json(run, target.database) | ({} if run.state.sent else {"state": "planned"})
     live = _live(target)
     batches = []
     for shard in run.state.shards():

@@ -14,14 +14,23 @@ def ensure_loaded(folder: Path, loader: Loader, state: RunState, *, say: Callabl
     """Bring the tables up to a run that has ended; True if something had to be loaded."""
     if loader.up_to_date(state):
         return False
-    missing = not loader.database.is_file()
-    loader.load(state)
-    if missing or loader.others_dropped:
-        load_others(folder, loader, say=say)
+    load_run(folder, loader, state, say=say)
     return True
 
 
-def load_others(folder: Path, loader: Loader, *, say: Callable[[str], None]) -> None:
+def load_run(folder: Path, loader: Loader, state: RunState, *, say: Callable[[str], None], anew: bool = False) -> int:
+    """Load a run, and the others of its project where the database was not there or had another layout.
+
+    Returns the response rows loaded of the run itself.
+    """
+    missing = not loader.database.is_file()
+    rows = loader.load(state, anew=anew)
+    if missing or loader.others_dropped:
+        _load_others(folder, loader, say=say)
+    return rows
+
+
+def _load_others(folder: Path, loader: Loader, *, say: Callable[[str], None]) -> None:
     """The other runs of the project whose place is the same database; one that cannot be read is named."""
     project = Project(folder)
     for other in project.folders():

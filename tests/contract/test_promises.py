@@ -407,6 +407,17 @@ def test_fresh_buys_again_and_a_plain_run_goes_on_with_it(make_study: Make) -> N
     assert study.query("SELECT count(*) FROM results_all") == [(24,)]
 
 
+def test_a_fresh_run_is_gone_on_with_beside_another_in_flight(make_study: Make) -> None:
+    study = make_study(delay=6.0)
+    assert study.run("run", "experiment.yaml", "--yes", "--no-wait").status == 5
+    fresh = ("run", "experiment.yaml", "--yes", "--fresh")
+    assert study.run(*fresh, failpoint="start.after-receipt:2").status == -9
+    ended = study.run()
+    assert ended.status == 0, ended.stderr
+    assert ended.json()["run"].endswith("-2")
+    assert study.server.audit()["executions"]["by_custom_id"]["max"] <= 2
+
+
 def test_requests_in_flight_elsewhere_stop_a_new_run(make_study: Make) -> None:
     study = make_study(delay=5.0)
     assert study.run("run", "experiment.yaml", "--yes", "--no-wait").status == 5
