@@ -6,7 +6,7 @@ BatchflowError
 │   ├── SpecError               the experiment file
 │   ├── TemplateError           the prompt template
 │   └── DataError               the table, or a row rendered with it
-├── EnvironmentError_        3  the machine or its settings: a key, a disk, a missing file
+├── SetupError               3  the machine or its settings: a key, a disk, a missing file
 ├── ProviderError            6  the provider refused, or cannot be trusted to show our batches
 │   ├── ProviderRefused         a plain 4xx: what was asked did not happen
 │   ├── ProviderDoubt           no readable answer: it may have happened
@@ -134,8 +134,8 @@ class DataError(InvalidInput):
     code = "data-invalid"
 
 
-class EnvironmentError_(BatchflowError):
-    """The machine or its settings; the name keeps clear of the builtin alias of OSError."""
+class SetupError(BatchflowError):
+    """The machine or its settings: a key, a disk, a file of ours that is gone."""
 
     code = "environment"
     exit_status = ExitStatus.INVALID

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from batchflow.errors import EnvironmentError_
+from batchflow.errors import SetupError
 
 PART = ".part"  # every temporary name ends so; whatever ends so may be deleted
 
@@ -29,11 +29,11 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise EnvironmentError_(
+            raise SetupError(
                 f"no space left for {path}", hint="free some space and run the same command again"
             ) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise EnvironmentError_(
+            raise SetupError(
                 f"{path} cannot be written: {error.strerror}", hint="check the rights of the folder"
             ) from error
         raise
@@ -96,7 +96,8 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
             yield handle
         publish(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be written nothing need be removed
+            temporary.unlink(missing_ok=True)
         raise
 
 

@@ -21,7 +21,7 @@ from batchflow.cli.serve import serve
 from batchflow.cli.show import show
 from batchflow.cli.status import status
 from batchflow.cli.validate import validate
-from batchflow.errors import BatchflowError, EnvironmentError_, ExitStatus, InvalidInput, UsageError
+from batchflow.errors import BatchflowError, ExitStatus, InvalidInput, SetupError, UsageError
 
 DEBUG = "BATCHFLOW_DEBUG"
 
@@ -127,7 +127,7 @@ def _tell_refusal(error: OSError) -> ExitStatus:
     """The system said no where nobody expected it: a full disk, a file without the right to read it."""
     _trace(error)
     where = f"{error.filename}: " if error.filename else ""
-    known = EnvironmentError_(
+    known = SetupError(
         f"{where}{error.strerror or error}",
         hint="check the file, its rights and the disk, then run the same command again",
     )

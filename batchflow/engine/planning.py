@@ -12,7 +12,7 @@ from shutil import which
 
 from batchflow import __version__, clock, failpoints, files
 from batchflow.engine.run import RunView, lock, view
-from batchflow.errors import BatchflowError, EnvironmentError_, RunBusy
+from batchflow.errors import BatchflowError, JournalDamaged, RunBusy, SetupError
 from batchflow.identity import IDENTITY_VERSION
 from batchflow.journal.journal import Journal
 from batchflow.journal.state import Phase, ShardState
@@ -63,6 +63,7 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
         try:
             found = view(folder)
             notes = tuple(_conflicts(project, found, fresh=fresh)) if hold or new else ()
+            notes += tuple(f"the run {path.name} cannot be read and is left out" for path in project.unreadable())
             answered = _answered(project, found) if not found.state.sent else 0
         except BaseException:
             if held is not None:
@@ -111,9 +112,17 @@ def _known_rows(study: Study, project: Project, source_sha256: str) -> str | Non
 def _usable(project: Project, fingerprint: str, *, fresh: bool) -> RunFolder | None:
     """The run to go on with: the newest of this hash; for `--fresh` only one of which nothing was sent."""
     found = project.same(fingerprint)
-    if not found or (fresh and view(found[-1]).state.sent):
+    if not found or (fresh and _was_sent(found[-1])):
         return None
     return found[-1]
+
+
+def _was_sent(folder: RunFolder) -> bool:
+    """Whether anything of a run may have reached the provider; one whose journal cannot be read counts as sent."""
+    try:
+        return view(folder).state.sent
+    except JournalDamaged:
+        return True
 
 
 def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) -> tuple[RunFolder, bool]:
@@ -144,7 +153,7 @@ def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) 
     failpoints.hit("build.before-publish")
     final = RunFolder(project.runs / run)
     if final.path.exists():
-        raise EnvironmentError_(
+        raise SetupError(
             f"{final.path} exists but is not a run of this study", hint="move it out of the runs folder and try again"
         )
     files.publish_folder(building.path, final.path)

@@ -198,10 +198,10 @@ def queue_full(shared: Shared, shard: ShardState, now: float, words: str) -> Non
             shared,
             shard,
             "token_limit_exceeded",
-            f"{words} It was refused with nothing of ours in the queue: the shard alone exceeds the limit, or batches of "
-            "others fill it.",
-            hint="lower limits.requests_per_batch in the spec and `batchflow run SPEC --fresh`; or, if others use the "
-            "same account, run the same command again later",
+            f"{words} It was refused with nothing of ours in the queue: "
+            "the shard alone exceeds the limit, or batches of others fill it.",
+            hint="lower limits.requests_per_batch in the spec and `batchflow run SPEC --fresh`; "
+            "or, if others use the same account, run the same command again later",
         )
 
 

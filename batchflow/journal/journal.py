@@ -33,6 +33,8 @@ def replay(path: Path) -> Replay:
     """
     events: list[Event] = []
     length, broken_at = 0, 0
+    if not path.is_file():
+        raise _damaged(path, 1, "the file is gone")
     with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
             event = _decoded(line)

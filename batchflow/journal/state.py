@@ -21,6 +21,9 @@ class Phase(StrEnum):
     REJECTED = "rejected"
 
 
+IN_FLIGHT = frozenset({Phase.DOUBT, Phase.POLL, Phase.COLLECT})  # the provider has it, or may have it
+
+
 @dataclass(slots=True)
 class BatchState:
     """A batch of ours as the provider last showed it."""
@@ -115,7 +118,7 @@ class RunState:
 
     def in_flight(self) -> Iterator[ShardState]:
         """Shards that the provider has, or may have, and that are not on disk yet."""
-        return (shard for shard in self.shards() if shard.phase in {Phase.DOUBT, Phase.POLL, Phase.COLLECT})
+        return (shard for shard in self.shards() if shard.phase in IN_FLIGHT)
 
     @property
     def sent(self) -> bool:

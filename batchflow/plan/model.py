@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from batchflow.errors import EnvironmentError_
+from batchflow.errors import SetupError
 
 MANIFEST_SCHEMA: Final = "batchflow.manifest/1"
 
@@ -67,16 +67,19 @@ class Plan:
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan in a manifest.json; raises EnvironmentError_ if it is not one of ours or of a newer version."""
+    """The plan in a manifest.json; raises SetupError if it is not one of ours or of a newer version."""
     try:
         value: dict[str, Any] = json.loads(path.read_bytes())
         schema = value.pop("schema")
         if schema != MANIFEST_SCHEMA:
-            raise EnvironmentError_(
+            raise SetupError(
                 f"{path} was written by another version of batchflow ({schema})", hint="use the version that wrote it"
             )
         source = SourceFacts(**value.pop("source"))
         columns = tuple(ColumnFacts(**column) for column in value.pop("columns"))
         return Plan(source=source, columns=columns, **value)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise EnvironmentError_(f"{path} cannot be read as a run's manifest: {error}") from error
+        raise SetupError(
+            f"{path} cannot be read as a run's manifest: {error}",
+            hint="put the file back from a backup or a copy of the run's folder; it is written once and never changed",
+        ) from error

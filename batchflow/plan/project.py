@@ -4,13 +4,13 @@ is found by its hash.
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from batchflow import clock, files
-from batchflow.errors import RunBusy
+from batchflow.errors import RunBusy, SetupError
 from batchflow.identity import FINGERPRINT_DIGITS
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
@@ -58,8 +58,15 @@ class Project:
                     yield RunFolder(path)
 
     def plans(self) -> Iterator[tuple[RunFolder, Plan]]:
+        """The runs whose manifest can be read; `unreadable` names the others."""
         for folder in self.folders():
-            yield folder, read_plan(folder.manifest)
+            with suppress(SetupError):
+                yield folder, read_plan(folder.manifest)
+
+    def unreadable(self) -> Iterator[Path]:
+        """The runs whose manifest cannot be read: nothing is known of what they have bought."""
+        readable = {folder.path for folder, _ in self.plans()}
+        return (folder.path for folder in self.folders() if folder.path not in readable)
 
     def same(self, plan_fingerprint: str) -> list[RunFolder]:
         """The runs with this fingerprint, the first one first, `--fresh` ones after it in their order."""

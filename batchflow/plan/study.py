@@ -74,7 +74,7 @@ class Study:
 def compile_study(spec: Spec, provider: str | None = None) -> Study:
     """Compile a spec for the provider it names, or the one named in its place.
 
-    Raises SpecError, TemplateError, DataError or EnvironmentError_; all faults of one file together.
+    Raises SpecError, TemplateError, DataError or SetupError; all faults of one file together.
     """
     experiment = spec.experiment
     source = spec.resolve(experiment.data.source)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from batchflow.errors import EnvironmentError_, UsageError
+from batchflow.errors import SetupError, UsageError
 from batchflow.identity import LOCAL_RESPONDER, LOCAL_RESPONDER_VERSION, scope_of
 from batchflow.spec.provider import ProviderSpec
 
@@ -41,10 +41,10 @@ class Target:
         return self.name == LOCAL
 
     def key(self) -> str:
-        """The key from the environment; raises EnvironmentError_ where there is none."""
+        """The key from the environment; raises SetupError where there is none."""
         key = os.environ.get(self.key_variable, "").strip()
         if not key:
-            raise EnvironmentError_(
+            raise SetupError(
                 f"no key: the environment variable {self.key_variable} is not set",
                 hint=f"export {self.key_variable}=…, or try the study free of charge with `--provider local`",
             )
@@ -97,7 +97,7 @@ def _environment_address() -> str:
     parts = _split(address)
     if (parts.scheme == "https" and parts.hostname) or (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK):
         return address
-    raise EnvironmentError_(
+    raise SetupError(
         "the address in OPENAI_BASE_URL is not safe for a key: it is neither https nor on this machine",
         hint="use an https address; plain http is for this machine's own servers only",
     )

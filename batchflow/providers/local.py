@@ -17,7 +17,7 @@ from typing import Any, Final
 import httpx2
 
 from batchflow import clock, files
-from batchflow.errors import EnvironmentError_
+from batchflow.errors import ProviderDoubt, SetupError
 from batchflow.plan.target import LOCAL
 from batchflow.providers.base import Batch, Page, RemoteFile
 from batchflow.providers.openai import OpenAIProvider
@@ -36,18 +36,22 @@ class LocalServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._lock = threading.Lock()
+        self._stopped = False
         self.base_url = ""
         self.token = ""
 
     def ensure(self) -> None:
         """A running server, after which base_url and token hold. Safe to call from any thread, and cheap."""
         with self._lock:
+            if self._stopped:  # a call that was on its way when the run ended
+                raise ProviderDoubt("the local server was stopped")
             if not self._alive():
                 self._connect(self._find() or self._start())
 
     def stop(self) -> None:
         """End the server; what it accepted stays in its store."""
         with self._lock:
+            self._stopped = True
             if not self.base_url or not self._ask("POST", self.base_url, self.token, "/admin/shutdown"):
                 return
             deadline = clock.monotonic() + STOP_PATIENCE
@@ -107,9 +111,7 @@ class LocalServer:
                 break
             clock.sleep(0.02)
         process.kill()
-        raise EnvironmentError_(
-            "the local server did not start", hint=f"its own words are in {self._store / 'server.log'}"
-        )
+        raise SetupError("the local server did not start", hint=f"its own words are in {self._store / 'server.log'}")
 
     @staticmethod
     def _ask(method: str, base_url: str, token: str, path: str) -> bool:

@@ -88,7 +88,7 @@ class OpenAIProvider:
 
 
 def connect(target: Target) -> OpenAIProvider:
-    """The provider of a target, with its key from the environment; raises EnvironmentError_ where there is none."""
+    """The provider of a target, with its key from the environment; raises SetupError where there is none."""
     return OpenAIProvider(
         name=target.name, base_url=target.base_url, api_key=target.key(), own_settings=target.own_settings
     )

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from batchflow.errors import EnvironmentError_, Fault, InvalidInput
+from batchflow.errors import Fault, InvalidInput, SetupError
 from batchflow.server.fault_kinds import KINDS, Argument
 
 _ROOT: Final = "a list of rules, or a mapping with the key `faults` that holds it"
@@ -79,13 +79,13 @@ class Faults:
 
 
 def load_faults(path: Path | None, seed: int) -> Faults:
-    """Read a faults file (YAML or JSON). Raises EnvironmentError_ or InvalidInput, which names every wrong rule."""
+    """Read a faults file (YAML or JSON). Raises SetupError or InvalidInput, which names every wrong rule."""
     if path is None:
         return Faults([], seed)
     try:
         document = _parse(path)
     except OSError as error:
-        raise EnvironmentError_(
+        raise SetupError(
             f"{path} cannot be read: {error.strerror}", hint="name an existing file with --faults"
         ) from error
     if isinstance(document, dict) and set(document) == {"faults"}:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from batchflow.errors import EnvironmentError_, UsageError
+from batchflow.errors import SetupError, UsageError
 from batchflow.files import atomic_write, scratch_folder
 from batchflow.server.faults import load_faults
 from batchflow.server.ledger import Ledger
@@ -59,7 +59,7 @@ class ServeOptions:
 
 def serve(options: ServeOptions, *, ready: Callable[[str], None] | None = None) -> None:
     """Serve until told to stop (SIGTERM, SIGINT, /admin/shutdown, idle). `ready` is called with the base URL once
-    requests are answered. Raises UsageError, InvalidInput (faults file) or EnvironmentError_ (store held, port taken).
+    requests are answered. Raises UsageError, InvalidInput (faults file) or SetupError (store held, port taken).
     """
     options.check()
     faults = load_faults(options.faults, options.seed)
@@ -96,7 +96,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listener.bind((host, port))
         except OSError as error:
-            raise EnvironmentError_(
+            raise SetupError(
                 f"port {port} on {host} cannot be used: {error.strerror}", hint="leave --port out: a free one is found"
             ) from error
         yield listener

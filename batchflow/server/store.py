@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchflow import files
-from batchflow.errors import EnvironmentError_
+from batchflow.errors import SetupError
 
 LAYOUT: Final = 1
 UNFINISHED: Final = ("validating", "in_progress", "finalizing", "cancelling")
@@ -113,7 +113,7 @@ class StoredBatch:
 def _check_layout(connection: sqlite3.Connection, folder: Path) -> None:
     layout = connection.execute("PRAGMA user_version").fetchone()[0]
     if layout not in {0, LAYOUT}:
-        raise EnvironmentError_(
+        raise SetupError(
             f"the store {folder} was written by another version of batchflow (layout {layout})",
             hint="name an empty folder with --store",
         )
@@ -141,11 +141,11 @@ class Store:
             connection.executescript(_SCHEMA + f"PRAGMA user_version={LAYOUT};")
         except sqlite3.OperationalError as error:
             connection.close()
-            raise EnvironmentError_(
+            raise SetupError(
                 f"the store {self.folder} cannot be used: {error}",
                 hint="another `batchflow serve` may hold it: end that one, or name another folder with --store",
             ) from error
-        except EnvironmentError_:
+        except SetupError:
             connection.close()
             raise
         return connection

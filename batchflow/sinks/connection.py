@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import duckdb
 
 from batchflow import files
-from batchflow.errors import BatchflowError, DatabaseHeld, EnvironmentError_, SinkError
+from batchflow.errors import BatchflowError, DatabaseHeld, SetupError, SinkError
 from batchflow.sources.database import literal
 
 STORAGE_VERSION: Final = "v1.2.0"  # what DuckDB 1.2 and later, R included, can read
@@ -90,7 +90,7 @@ class Store:
 
 
 def open_for_writing(path: Path) -> Store:
-    """Open the database, created where there is none. Errors: DatabaseHeld, SinkError, EnvironmentError_."""
+    """Open the database, created where there is none. Errors: DatabaseHeld, SinkError, SetupError."""
     check_name(path)
     if not path.exists() or path.stat().st_size == 0:
         _create(path)
@@ -98,18 +98,18 @@ def open_for_writing(path: Path) -> Store:
 
 
 def open_for_reading(path: Path) -> Store:
-    """Open an existing database beside other readers. Errors: DatabaseHeld, SinkError, EnvironmentError_."""
+    """Open an existing database beside other readers. Errors: DatabaseHeld, SinkError, SetupError."""
     if not path.exists():
-        raise EnvironmentError_(
+        raise SetupError(
             f"there is no results database {path}", hint="`batchflow load --rebuild` makes it from the run's folder"
         )
     return _attach(path, "READ_ONLY")
 
 
 def check_name(path: Path) -> None:
-    """Refuse a file name under which the views inside could not be read. Errors: EnvironmentError_."""
+    """Refuse a file name under which the views inside could not be read. Errors: SetupError."""
     if path.name.partition(".")[0].lower() == _CLASHES:
-        raise EnvironmentError_(
+        raise SetupError(
             f"a results database cannot be called {path.name}: DuckDB would take its name for the schema `data` in it",
             hint="choose another name in output.database, for example results.duckdb",
         )
@@ -194,8 +194,8 @@ def _held(path: Path, text: str) -> DatabaseHeld:
 
 
 _NO_MEMORY: Final = ("failed to pin block", "failed to allocate", "Out of Memory")
-_NO_SPACE: Final = (EnvironmentError_, "cannot be written, no space is left", "free some space and run again")
-_NO_RIGHT: Final = (EnvironmentError_, "cannot be opened", "check the rights of the file and its folder")
+_NO_SPACE: Final = (SetupError, "cannot be written, no space is left", "free some space and run again")
+_NO_RIGHT: Final = (SetupError, "cannot be opened", "check the rights of the file and its folder")
 _DAMAGED: Final = (SinkError, "is no DuckDB database, or a damaged one", _REBUILD)
 _KNOWN: Final[Mapping[str, tuple[type[BatchflowError], str, str]]] = {
     "No space left": _NO_SPACE,

@@ -24,6 +24,7 @@ __all__ = ["BatchRow", "ResponseRow", "RunRow", "Sink"]
 
 LOADING: Final = "loading"  # state of a run from `begin` or a shard on, until `set_run` says what it is now
 UNSENT: Final = "unsent"
+IN_FLIGHT: Final = "in_flight"
 UNACCOUNTED: Final = "unaccounted"
 
 Owed = Mapping[str, str] | Callable[[], Mapping[str, str]]
@@ -39,7 +40,7 @@ class Sink:
     def open(cls, path: Path) -> Self:
         """Open the database, created where there is none.
 
-        Errors: DatabaseHeld (another program holds it), SinkError (no database, or a damaged one), EnvironmentError_.
+        Errors: DatabaseHeld (another program holds it), SinkError (no database, or a damaged one), SetupError.
         """
         return cls(open_for_writing(path))
 
@@ -92,6 +93,16 @@ class Sink:
             failpoints.hit("load.before-commit")
         failpoints.hit("load.after-commit")
         return answered
+
+    def set_waiting(self, run_id: str, *, in_flight: Collection[int]) -> None:
+        """Say of the requests that no round has brought anything for whether their shard is at the provider."""
+        self._store.change(
+            lambda: self._store.rows(
+                "UPDATE requests SET owed = CASE WHEN list_contains(?, shard) THEN ? ELSE ? END "
+                "WHERE run_id = ? AND last_round IS NULL",
+                [list(in_flight), IN_FLIGHT, UNSENT, run_id],
+            )
+        )
 
     def set_run(self, row: RunRow) -> None:
         """Say what the run is now; the views follow."""

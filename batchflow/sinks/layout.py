@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from batchflow.errors import EnvironmentError_, SinkError
+from batchflow.errors import SetupError, SinkError
 from batchflow.sinks.connection import Store
 from batchflow.sources.database import identifier, literal
 
@@ -91,10 +91,10 @@ def prepare(store: Store) -> bool:
 
 
 def require(store: Store) -> None:
-    """Refuse to go on without our tables as this version has them. Errors: EnvironmentError_ (none), SinkError."""
+    """Refuse to go on without our tables as this version has them. Errors: SetupError (none), SinkError."""
     state = survey(store)
     if state is Layout.NONE:
-        raise EnvironmentError_(f"{store.path} holds no results yet", hint="run the study first")
+        raise SetupError(f"{store.path} holds no results yet", hint="run the study first")
     if state is Layout.OTHER:
         raise SinkError(
             f"the tables in {store.path} were made by another version of batchflow, or changed by hand",

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
 from batchflow import files
-from batchflow.errors import EnvironmentError_
+from batchflow.errors import SetupError
 from batchflow.sinks import layout, views
 from batchflow.sinks.connection import Store, explained, open_for_reading
 from batchflow.sources.database import literal
@@ -26,7 +26,7 @@ class Reader:
         self._store = store
 
     def columns(self, run_id: str) -> list[str]:
-        """The names of the columns. Errors: EnvironmentError_ if the run is not in the database."""
+        """The names of the columns. Errors: SetupError if the run is not in the database."""
         self._check(run_id)
         with explained(self._store.path):
             described = self._store.rows(f"DESCRIBE {views.select_run(self._store, run_id)}")
@@ -114,7 +114,7 @@ class Reader:
             known = self._store.rows("SELECT 1 FROM runs WHERE run_id = ?", [run_id])
             present = known and run_id in layout.runs_with_data(self._store)
         if not present:
-            raise EnvironmentError_(
+            raise SetupError(
                 f"{self._store.path} does not hold the run {run_id}",
                 hint="`batchflow load --rebuild` loads it from its folder",
             )
@@ -123,7 +123,7 @@ class Reader:
 def open_reader(path: Path) -> Reader:
     """Open the results for reading.
 
-    Errors: DatabaseHeld (a program writes to it), EnvironmentError_ (no such file, no results in it), SinkError.
+    Errors: DatabaseHeld (a program writes to it), SetupError (no such file, no results in it), SinkError.
     """
     store = open_for_reading(path)
     try:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from batchflow import files
+from batchflow.errors import SetupError
 from batchflow.identity import IDENTITY_VERSION
 from batchflow.sources.database import connection, literal, parquet
 
@@ -69,8 +70,16 @@ class Finished:
 @contextmanager
 def _database() -> "Iterator[DuckDBPyConnection]":
     """A private database that spills to disk instead of growing."""
-    with files.scratch_folder() as scratch, connection(scratch) as database:
-        yield database
+    import duckdb  # noqa: PLC0415 - heavy; only what reads maps pays for it
+
+    try:
+        with files.scratch_folder() as scratch, connection(scratch) as database:
+            yield database
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise SetupError(
+            f"a map of requests cannot be read: {str(error).splitlines()[0]}",
+            hint="a run's folder is written once and never edited: put the file back from a backup",
+        ) from error
 
 
 class MapWriter:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final
 
 from batchflow import failpoints, files
-from batchflow.errors import DataError, EnvironmentError_, Fault
+from batchflow.errors import DataError, Fault, SetupError
 from batchflow.identity import custom_id, json_text, sha256_hex
 from batchflow.journal.events import Event
 from batchflow.journal.state import RunState
@@ -123,7 +123,7 @@ def _check_disk(folder: RunFolder, rows: int, first: list[tuple[Built, bytes]]) 
     needed = int(sum(len(line) for _, line in first) / len(first) * rows * HEADROOM)
     free = files.free_bytes(folder.path)
     if needed > free:
-        raise EnvironmentError_(
+        raise SetupError(
             f"the request files need about {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f} MB free",
             hint="free some space, or move the project to a larger disk",
         )

@@ -5,14 +5,14 @@ next run takes the whole ones as they are), `collect.after-event`.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from batchflow import failpoints, files
-from batchflow.errors import ProviderDoubt, ProviderRefused
+from batchflow.errors import ProviderDoubt, ProviderRefused, SetupError
 from batchflow.plan.folder import RESULT_KINDS, ResultKind, RunFolder
 from batchflow.providers.base import BatchProvider
 from batchflow.results.account import Reading
@@ -124,6 +124,17 @@ def _parses(line: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def check_evidence(folder: RunFolder, collected: Iterable[Mapping[str, Any]]) -> None:
+    """Raises SetupError if a collected file is not there, or is not what was collected (law 4)."""
+    for file in collected:
+        path = folder.responses / file["name"]
+        if not file["lost"] and (not path.is_file() or files.sha256_of(path) != file["sha256"]):
+            raise SetupError(
+                f"{path} is {'not what was collected' if path.is_file() else 'gone'}: nothing was loaded from it",
+                hint="response files are evidence and never edited: put it back from a backup; tables are not touched",
+            )
 
 
 def read_shard(folder: RunFolder, round_: int, shard: int, names: Iterable[str]) -> Reading:

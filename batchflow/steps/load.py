@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from batchflow.errors import SinkError
-from batchflow.journal.state import Phase, RunState, ShardState
+from batchflow.journal.state import IN_FLIGHT, Phase, RunState, ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
 from batchflow.results.outcome import Answer
 from batchflow.sinks.duckdb import BatchRow, ResponseRow, RunRow, Sink
 from batchflow.steps.base import StepName
-from batchflow.steps.collect import read_shard
+from batchflow.steps.collect import check_evidence, read_shard
 from batchflow.steps.summary import account_of, state_of
 
 
@@ -26,6 +26,7 @@ class Loader:
     def __init__(self, folder: RunFolder, plan: Plan, database: Path) -> None:
         self.folder, self._plan = folder, plan
         self.database = database
+        self._checked: set[str] = set()  # shards whose files are what was collected
         self.others_dropped = False  # the tables of an older layout went, with the rows of every other run
 
     def up_to_date(self, state: RunState) -> bool:
@@ -43,6 +44,10 @@ class Loader:
 
         Raises DatabaseHeld if another program holds the database, SinkError if the tables do not add up.
         """
+        for shard in _collected(state):
+            if anew or shard.name not in self._checked:
+                check_evidence(self.folder, (shard.collected or {})["files"])
+                self._checked.add(shard.name)
         sink = Sink.open(self.database)
         try:
             if anew and sink.loaded(self._plan.run) is not None:
@@ -52,6 +57,7 @@ class Loader:
                 self.others_dropped = sink.begin(self._plan, self.folder) or self.others_dropped
                 there = frozenset()
             rows = sum(self._shard(sink, shard) for shard in _collected(state) if _batch_id(shard) not in there)
+            sink.set_waiting(self._plan.run, in_flight=[s.number for s in state.shards(1) if s.phase in IN_FLIGHT])
             sink.set_run(self._run_row(state))
             sink.refresh()
             self._check(sink, state)

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from batchflow.journal.state import Phase, RunState
+from batchflow.journal.state import IN_FLIGHT, Phase, RunState
 from batchflow.results.account import Account
 from batchflow.results.outcome import Outcome
 
@@ -24,7 +24,7 @@ def account_of(state: RunState) -> Account:
             if shard.collected is not None:
                 here.add(Account.from_json(shard.collected["account"]))
             else:
-                flying = shard.phase in {Phase.DOUBT, Phase.POLL, Phase.COLLECT}
+                flying = shard.phase in IN_FLIGHT
                 here.owed[Outcome.IN_FLIGHT if flying else Outcome.UNSENT] += shard.requests
         total.follow_with(here)
     return total

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from batchflow import failpoints, files
-from batchflow.errors import EnvironmentError_, ProviderDoubt
+from batchflow.errors import ProviderDoubt, SetupError
 from batchflow.providers.base import BatchProvider, RemoteFile
 from batchflow.steps.base import StepName
 
@@ -47,7 +47,7 @@ class Upload:
 
 def _check_unchanged(task: UploadTask) -> None:
     if not task.path.is_file() or files.sha256_of(task.path) != task.sha256:
-        raise EnvironmentError_(
+        raise SetupError(
             f"the request file {task.path} is not the one that was built",
             hint="request files are never edited: put it back, or plan anew with `batchflow run SPEC --fresh`",
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batchflow.errors import EnvironmentError_, InvalidInput
+from batchflow.errors import InvalidInput, SetupError
 from batchflow.server.faults import load_faults
 
 
@@ -42,7 +42,7 @@ def test_several_wrong_rules_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentError_):
+    with pytest.raises(SetupError):
         load_faults(tmp_path / "nowhere.yaml", 0)
 
 

@@ -1,7 +1,7 @@
 """Files are whole or absent; a lock is held once; a growing file notices other writers."""
 
-import hashlib
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchflow import files
-from batchflow.errors import EnvironmentError_
+from batchflow.errors import SetupError
 
 
 def test_an_atomic_write_replaces_whole(tmp_path: Path) -> None:
@@ -79,13 +79,13 @@ def test_a_full_disk_is_told_as_one() -> None:
         with files.explained(Path("x")), Path("/dev/full").open("wb", buffering=0) as handle:
             handle.write(b"x")
 
-    with pytest.raises(EnvironmentError_, match="no space left"):
+    with pytest.raises(SetupError, match="no space left"):
         fill()
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS])
 def test_missing_rights_are_told(code: int) -> None:
-    with pytest.raises(EnvironmentError_, match="cannot be written"), files.explained(Path("x")):
+    with pytest.raises(SetupError, match="cannot be written"), files.explained(Path("x")):
         raise OSError(code, os.strerror(code))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from batchflow.engine.planning import Planned, check_only, plan_run
 from batchflow.engine.run import view
-from batchflow.errors import EnvironmentError_, RunBusy
+from batchflow.errors import RunBusy, SetupError
 from batchflow.identity import request_key, sha256_hex
 from batchflow.journal.events import Event
 from batchflow.journal.journal import Journal
@@ -197,7 +197,7 @@ def test_a_run_that_is_being_advanced_is_busy(folder: Path) -> None:
 def test_a_foreign_folder_in_the_place_of_a_run_is_left_alone(folder: Path) -> None:
     first = plan_run(study(folder)).run.folder
     first.manifest.unlink()
-    with pytest.raises(EnvironmentError_, match="is not a run of this study"):
+    with pytest.raises(SetupError, match="is not a run of this study"):
         plan_run(study(folder))
     assert first.journal.exists()
     assert runs(folder) == [first.run], "nothing half built is left"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchflow.errors import EnvironmentError_, JournalDamaged, RunBusy
+from batchflow.errors import JournalDamaged, RunBusy, SetupError
 from batchflow.journal.events import PAYLOADS, Event, decode, encode
 from batchflow.journal.journal import Journal, replay
 from tests.unit.journal.histories import built, header, intent, receipt, refused, uploaded
@@ -189,7 +189,7 @@ def test_a_failed_append_is_taken_back_and_is_the_last(path: Path) -> None:
 
 
 def test_a_full_disk_is_told_as_one() -> None:
-    with pytest.raises(EnvironmentError_, match="no space left"):
+    with pytest.raises(SetupError, match="no space left"):
         Journal.create(Path("/dev/full"), "r")
 
 

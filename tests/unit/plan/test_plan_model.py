@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchflow.errors import EnvironmentError_
+from batchflow.errors import SetupError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import MANIFEST_SCHEMA, read_plan
 from tests.unit.plan.plans import plan
@@ -39,19 +39,19 @@ WHOLE = plan().to_bytes()
 def test_a_damaged_manifest_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "manifest.json"
     path.write_bytes(content)
-    with pytest.raises(EnvironmentError_, match=r"manifest\.json"):
+    with pytest.raises(SetupError, match=r"manifest\.json"):
         read_plan(path)
 
 
 def test_a_missing_manifest_is_told(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentError_):
+    with pytest.raises(SetupError):
         read_plan(tmp_path / "manifest.json")
 
 
 def test_a_newer_manifest_is_refused_with_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     path.write_bytes(plan().to_bytes().replace(b"manifest/1", b"manifest/2"))
-    with pytest.raises(EnvironmentError_, match="another version") as caught:
+    with pytest.raises(SetupError, match="another version") as caught:
         read_plan(path)
     assert "version that wrote it" in caught.value.hint
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batchflow import clock, files
-from batchflow.errors import EnvironmentError_, RunBusy
+from batchflow.errors import RunBusy, SetupError
 from batchflow.plan import project as project_module
 from batchflow.plan.project import Project, again_of
 from tests.unit.plan.plans import made_run
@@ -58,7 +58,7 @@ def test_folders_that_are_no_runs_are_passed_over_but_a_damaged_run_is_told(proj
     (project.runs / f".building-1{files.PART}").mkdir()
     assert [folder.path for folder in project.folders()] == [run.path]
     run.manifest.write_bytes(b"{}")
-    with pytest.raises(EnvironmentError_):
+    with pytest.raises(SetupError):
         project.same("x")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchflow.errors import EnvironmentError_, UsageError
+from batchflow.errors import SetupError, UsageError
 from batchflow.plan.target import resolve
 from batchflow.spec.provider import ProviderSpec
 
@@ -97,7 +97,7 @@ def test_the_environments_address_is_used_for_openai(monkeypatch: pytest.MonkeyP
 )  # fmt: skip
 def test_an_address_that_is_not_safe_for_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", address)
-    with pytest.raises(EnvironmentError_, match="OPENAI_BASE_URL"):
+    with pytest.raises(SetupError, match="OPENAI_BASE_URL"):
         resolve(ProviderSpec(name="openai"))
     resolve(ProviderSpec(name="local"))
 
@@ -109,11 +109,11 @@ def test_an_empty_address_is_openais(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_key_is_the_targets_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
-    with pytest.raises(EnvironmentError_, match="MY_SERVICE_API_KEY"):
+    with pytest.raises(SetupError, match="MY_SERVICE_API_KEY"):
         resolve(OWN).key()
     monkeypatch.setenv("MY_SERVICE_API_KEY", " own \n")
     assert resolve(OWN).key() == "own"
     assert resolve(ProviderSpec(name="openai")).key() == "sk-openai"
     monkeypatch.setenv("OPENAI_API_KEY", "  ")
-    with pytest.raises(EnvironmentError_, match="OPENAI_API_KEY"):
+    with pytest.raises(SetupError, match="OPENAI_API_KEY"):
         resolve(ProviderSpec(name="openai")).key()

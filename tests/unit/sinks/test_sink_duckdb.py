@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from batchflow.errors import DatabaseHeld, EnvironmentError_, ExitStatus, SinkError
+from batchflow.errors import DatabaseHeld, ExitStatus, SetupError, SinkError
 from batchflow.sinks import layout
 from batchflow.sinks.connection import check_name, open_for_writing
 from batchflow.sinks.duckdb import ResponseRow, Sink
@@ -260,13 +260,13 @@ def test_an_empty_file_and_the_log_of_a_lost_one_are_no_obstacle(tmp_path: Path,
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises((EnvironmentError_, OSError)):
+    with pytest.raises((SetupError, OSError)):
         Sink.open(tmp_path / "file" / "results.duckdb")
 
 
 @pytest.mark.parametrize("name", ["data.duckdb", "DATA.db", "data"])
 def test_a_name_under_which_views_could_not_be_read_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(EnvironmentError_, match="cannot be called"):
+    with pytest.raises(SetupError, match="cannot be called"):
         Sink.open(tmp_path / name)
     check_name(tmp_path / "mydata.duckdb")
 

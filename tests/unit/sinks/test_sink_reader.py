@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchflow.errors import DatabaseHeld, EnvironmentError_, SinkError
+from batchflow.errors import DatabaseHeld, SetupError, SinkError
 from batchflow.sinks.duckdb import Sink
 from batchflow.sinks.reader import Reader, open_reader
 from tests.unit.sinks.made import Made, Rows, answer, batch, make, query
@@ -90,17 +90,17 @@ def test_a_run_that_is_not_there(tmp_path: Path, reader: Reader) -> None:
         lambda run: list(reader.rows(run)),
         lambda run: reader.write_csv(run, tmp_path / "x.csv"),
     ):
-        with pytest.raises(EnvironmentError_, match="does not hold the run nothing-3f9c2a71") as caught:
+        with pytest.raises(SetupError, match="does not hold the run nothing-3f9c2a71") as caught:
             call("nothing-3f9c2a71")
         assert "load --rebuild" in caught.value.hint
     assert not (tmp_path / "x.csv").exists()
 
 
 def test_no_database_no_results_another_layout(tmp_path: Path, database: Path) -> None:
-    with pytest.raises(EnvironmentError_, match="no results database"):
+    with pytest.raises(SetupError, match="no results database"):
         open_reader(tmp_path / "absent.duckdb")
     Sink.open(tmp_path / "new.duckdb").close()
-    with pytest.raises(EnvironmentError_, match="holds no results yet"):
+    with pytest.raises(SetupError, match="holds no results yet"):
         open_reader(tmp_path / "new.duckdb")
     with Sink.open(database) as sink:
         sink._store.rows("DROP VIEW results")

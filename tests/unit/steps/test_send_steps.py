@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchflow.errors import EnvironmentError_, ProviderDoubt, ProviderError, ProviderRefused
+from batchflow.errors import ProviderDoubt, ProviderError, ProviderRefused, SetupError
 from batchflow.identity import sha256_hex
 from batchflow.providers.base import RemoteFile
 from batchflow.steps.base import Absent, Evidence, Found, StepName, Unsure
@@ -33,10 +33,10 @@ def test_an_upload_sends_the_file_that_was_built(tmp_path: Path) -> None:
 def test_a_changed_or_missing_request_file_is_never_sent(tmp_path: Path) -> None:
     fake = FakeProvider()
     changed = task(tmp_path, CONTENT.replace(b"r-1", b"r-2"))
-    with pytest.raises(EnvironmentError_, match="not the one that was built"):
+    with pytest.raises(SetupError, match="not the one that was built"):
         Upload(fake).perform(changed)
     changed.path.unlink()
-    with pytest.raises(EnvironmentError_):
+    with pytest.raises(SetupError):
         Upload(fake).perform(changed)
     assert fake.asked == []
 
