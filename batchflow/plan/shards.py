@@ -1,5 +1,6 @@
 """Cutting requests into the files that travel: at both limits of the API, never over them, each hashed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +75,20 @@ class ShardCutter:
     ) -> None:
         if self._file is not None:
             self._file.discard()
+
+
+_HEAD = b'{"custom_id":"'
+
+
+def custom_id_of(line: bytes) -> str:
+    """The custom_id of a request line of ours, which always begins with it."""
+    return line[len(_HEAD) : line.index(b'"', len(_HEAD))].decode("ascii")
+
+
+def shard_ids(path: Path) -> Iterator[str]:
+    """The custom_ids of a request file, in the order of its lines."""
+    with path.open("rb") as handle:
+        yield from map(custom_id_of, handle)
 
 
 def shard_name(round_: int, number: int) -> str:

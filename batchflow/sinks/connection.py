@@ -13,7 +13,7 @@ import duckdb
 
 from batchflow import files
 from batchflow.errors import BatchflowError, DatabaseHeld, SetupError, SinkError
-from batchflow.sources.database import literal
+from batchflow.sources.database import SETTINGS, literal
 
 STORAGE_VERSION: Final = "v1.2.0"  # what DuckDB 1.2 and later, R included, can read
 MEMORY: Final = 64_000_000  # bytes that DuckDB may take before it spills to disk: memory stays flat, however many rows
@@ -139,9 +139,7 @@ def _log_of(path: Path) -> Path:
 def _attach(path: Path, options: str) -> Store:
     with ExitStack() as opened:
         scratch = opened.enter_context(files.scratch_folder())
-        connection = duckdb.connect(
-            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-        )
+        connection = duckdb.connect(config=dict(SETTINGS))
         opened.callback(connection.close)
         connection.execute(
             f"SET memory_limit = '{MEMORY}B'; SET threads = {THREADS}; SET temp_directory = {literal(str(scratch))}; "

@@ -1,15 +1,23 @@
 """DuckDB as this room uses it: one thread, bounded memory, no network, names and paths taken to the letter."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 FETCH_ROWS = 100
+
+# How every DuckDB of ours is set, here and in sinks: it fetches nothing, and it writes in the thread that asked:
+# 2.0.0 was seen to lock itself up for ever while it wrote Parquet in the background (docs/decisions/0011).
+SETTINGS: Final[Mapping[str, Any]] = {
+    "async_threads": 0,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 
 
 @contextmanager
@@ -20,10 +28,9 @@ def connection(scratch: Path | None = None, name: str = ":memory:") -> "Iterator
     import duckdb  # noqa: PLC0415 - heavy; only what reads rows pays for it
 
     settings: dict[str, Any] = {
+        **SETTINGS,
         "memory_limit": "256MB",
         "threads": 1,  # with one, rows are written in the order in which they are read
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
         "temp_directory": "" if scratch is None else str(scratch),
     }
     database = duckdb.connect(name, config=settings)

@@ -139,13 +139,6 @@ def write_later(previous: Path, chosen: Iterable[Sequence[Chosen]], target: Path
         )
 
 
-def shard_ids(path: Path, shard: int) -> list[str]:
-    """The custom_ids of a shard, in the order of its lines."""
-    with _database() as con:
-        rows = con.execute(f"SELECT custom_id FROM {parquet(path)} WHERE shard = ? ORDER BY line", [shard]).fetchall()
-    return [row[0] for row in rows]
-
-
 def lookup(path: Path, *, custom_id: str | None = None, shard: int = 0, lines: Sequence[int] = ()) -> list[Mapped]:
     """Requests by custom_id, or by their lines in a shard."""
     where, values = (

@@ -17,7 +17,7 @@ from batchflow.identity import custom_id, json_text, sha256_hex
 from batchflow.journal.events import Event
 from batchflow.journal.state import RunState
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.shards import Shard, ShardCutter, shard_name
+from batchflow.plan.shards import Shard, ShardCutter, custom_id_of, shard_name
 from batchflow.plan.study import Study
 from batchflow.prompts.template import RowFaults
 from batchflow.results.outcome import Outcome
@@ -88,7 +88,7 @@ def _oversized(study: Study, line: bytes) -> Fault | None:
     limit = study.spec.experiment.limits.bytes_per_batch
     if len(line) <= limit:
         return None
-    number = int(line[14 : line.index(b"-", 14)])
+    number = int(custom_id_of(line).partition("-")[0])
     return Fault(
         study.source_shown,
         f"row {number}: its request has {len(line):,} bytes, more than a request file may have ({limit:,})",
@@ -166,7 +166,7 @@ def _owed(folder: RunFolder, last: int, number: int, state: RunState, cutter: Sh
         while part := list(islice(handle, CHUNK)):
             placed = []
             for line in part:
-                name = line[14 : line.index(b'"', 14)].decode()
+                name = custom_id_of(line)
                 if name in owed:
                     placed.append(Chosen(name, *cutter.add(line)))
             if placed:

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO, Final
 from batchflow import failpoints, files
 from batchflow.errors import ProviderDoubt, ProviderRefused, SetupError
 from batchflow.plan.folder import RESULT_KINDS, ResultKind, RunFolder
+from batchflow.plan.shards import shard_ids, shard_name
 from batchflow.providers.base import BatchProvider
 from batchflow.results.account import Reading
-from batchflow.sources import maps
 from batchflow.steps.base import StepName
 
 STRICT_TRIES: Final = 1  # then a file that is shorter than the provider said is believed
@@ -140,4 +140,4 @@ def check_evidence(folder: RunFolder, collected: Iterable[Mapping[str, Any]]) ->
 def read_shard(folder: RunFolder, round_: int, shard: int, names: Iterable[str]) -> Reading:
     """A pass over the answers of a collected shard, from the files named in its event."""
     paths = [folder.responses / name for name in names]
-    return Reading(maps.shard_ids(folder.map(round_), shard), [path for path in paths if path.exists()])
+    return Reading(shard_ids(folder.shard(shard_name(round_, shard))), [path for path in paths if path.exists()])

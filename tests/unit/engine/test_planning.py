@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from batchflow.engine.planning import Planned, check_only, plan_run
-from batchflow.engine.run import view
+from batchflow.engine.run import RunView, view
 from batchflow.errors import RunBusy, SetupError
 from batchflow.identity import request_key, sha256_hex
 from batchflow.journal.events import Event
 from batchflow.journal.journal import Journal
 from batchflow.plan.folder import RunFolder
+from batchflow.plan.shards import shard_ids, shard_name
 from batchflow.plan.study import Study, compile_study
-from batchflow.sources.maps import lookup, shard_ids
+from batchflow.sources.maps import lookup
 from batchflow.spec.load import load_spec
 from batchflow.steps.build import build_later
 from tests.unit.journal.histories import batch, intent, receipt, uploaded
@@ -101,7 +102,11 @@ def test_the_map_knows_row_draw_key_and_place_of_each_request(folder: Path) -> N
         sent = run.folder.shard(f"r1-{shard:05d}").read_bytes().split(b"\n")[line - 1]
         body = sent[sent.index(b'"body":') + 7 : -1]
         assert one.request_key == request_key(run.plan.scope, run.plan.endpoint, sha256_hex(body), one.draw)
-        assert shard_ids(run.folder.map(1), shard)[line - 1] == one.custom_id
+        assert ids_of(run, 1, shard)[line - 1] == one.custom_id
+
+
+def ids_of(run: RunView, round_: int, shard: int) -> list[str]:
+    return list(shard_ids(run.folder.shard(shard_name(round_, shard))))
 
 
 def test_building_twice_gives_the_same_bytes(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -212,7 +217,7 @@ def test_a_later_round_asks_exactly_what_is_owed_with_the_same_bytes(folder: Pat
     run = plan_run(study(folder)).run
     for number in (1, 2, 3):
         place = (1, number)
-        ids = shard_ids(run.folder.map(1), number)
+        ids = ids_of(run, 1, number)
         name = run.folder.response(f"r1-{number:05d}", "output")
         body = {"choices": [{"message": {"content": "yes"}}]}
         lines = [{"custom_id": one, "response": {"status_code": 200, "body": body}} for one in ids[:1]]
@@ -230,12 +235,12 @@ def test_a_later_round_asks_exactly_what_is_owed_with_the_same_bytes(folder: Pat
     assert (state.round, built.payload["requests"]) == (2, 2)
     first = {one["custom_id"]: one for one in requests(run.folder)}
     content = run.folder.shard("r2-00001").read_bytes()
-    owed = [shard_ids(run.folder.map(1), number)[1] for number in (1, 2)]
+    owed = [ids_of(run, 1, number)[1] for number in (1, 2)]
     assert [json.loads(line)["custom_id"] for line in content.splitlines()] == owed
     assert all(json.loads(line) == first[json.loads(line)["custom_id"]] for line in content.splitlines())
     for shard in ("r1-00001", "r1-00002"):
         assert run.folder.shard(shard).read_bytes().split(b"\n")[1] + b"\n" in content
-    assert shard_ids(run.folder.map(2), 1) == owed
+    assert ids_of(run, 2, 1) == owed
     before, after = (lookup(run.folder.map(round_), custom_id=owed[1])[0] for round_ in (1, 2))
     assert (after.request_key, after.draw, after.row_id) == (before.request_key, before.draw, before.row_id)
     assert (after.shard, after.line) == (1, 2)

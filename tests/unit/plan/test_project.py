@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batchflow import clock, files
-from batchflow.errors import RunBusy, SetupError
+from batchflow.errors import RunBusy
 from batchflow.plan import project as project_module
 from batchflow.plan.project import Project, again_of
 from tests.unit.plan.plans import made_run
@@ -57,9 +57,10 @@ def test_folders_that_are_no_runs_are_passed_over_but_a_damaged_run_is_told(proj
     (project.runs / "a file").write_bytes(b"")
     (project.runs / f".building-1{files.PART}").mkdir()
     assert [folder.path for folder in project.folders()] == [run.path]
+    assert not list(project.unreadable())
     run.manifest.write_bytes(b"{}")
-    with pytest.raises(SetupError):
-        project.same("x")
+    assert not list(project.plans())
+    assert list(project.unreadable()) == [run.path]
 
 
 def test_only_one_command_plans_at_a_time(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
