@@ -72,6 +72,8 @@ def _of_spec(path: Path) -> Target:
     project = Project(spec.folder)
     newest = project.newest(spec.experiment.name)
     if newest is None:
+        for damaged in project.unreadable():
+            read_plan(damaged / "manifest.json")  # says what is wrong with it
         raise UsageError(f"{path}: this study has no run yet", hint=f"start it with {render.command('run', path)}")
     folder, plan = newest
     output = spec.experiment.output  # where results go, and whether bodies with them, may change under a run
