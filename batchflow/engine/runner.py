@@ -5,8 +5,9 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from batchflow import clock, failpoints
-from batchflow.engine.fetching import CollectLane, LoadLane
+from batchflow.engine.fetching import CollectLane
 from batchflow.engine.lanes import Call, Lane, Shared, for_a_human
+from batchflow.engine.loading import LoadLane
 from batchflow.engine.pool import Done, HttpPool
 from batchflow.engine.recovery import RecoveryLane
 from batchflow.engine.sending import StartLane, UploadLane
