@@ -1,6 +1,7 @@
 """Who is asked: the spec's provider resolved to an address, a key's name and a scope. Sends nothing."""
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -17,6 +18,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 SETTLE: Final = 60.0
 LOCAL_SETTLE: Final = 0.2
 LOCAL_INTERVAL: Final = 0.5  # seconds between looks at a local server, at most
+_SENDABLE: Final = re.compile("[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,18 @@ class Target:
         return self.name == LOCAL
 
     def key(self) -> str:
-        """The key from the environment; raises SetupError where there is none."""
+        """The key from the environment; raises SetupError where there is none, or what cannot be one."""
         key = os.environ.get(self.key_variable, "").strip()
         if not key:
             raise SetupError(
                 f"no key: the environment variable {self.key_variable} is not set",
                 hint=f"export {self.key_variable}=…, or try the study free of charge with `--provider local`",
+            )
+        if not _SENDABLE.fullmatch(key):  # a header would break, and the error of whoever builds it would show it
+            raise SetupError(
+                f"the key in {self.key_variable} cannot be one: a space, a line break or a character beyond ASCII is "
+                "in the middle of it",
+                hint=f"copy the key anew, alone and on one line, and export {self.key_variable}=…",
             )
         return key
 

@@ -117,3 +117,13 @@ def test_the_key_is_the_targets_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "  ")
     with pytest.raises(SetupError, match="OPENAI_API_KEY"):
         resolve(ProviderSpec(name="openai")).key()
+
+
+@pytest.mark.parametrize("key", ["XYZ XYZ", "XYZ\nXYZ", "XY\x01Z", "XYZö", "“XYZ”", "XYZ\x1b[31m", "XYZ\x7f"])
+def test_what_no_header_holds_is_no_key_and_is_not_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SERVICE_API_KEY", key)
+    with pytest.raises(SetupError, match="MY_SERVICE_API_KEY") as caught:
+        resolve(OWN).key()
+    assert "XY" not in caught.value.message + caught.value.hint
+    assert caught.value.hint
+    assert caught.value.exit_status == 3
