@@ -15,6 +15,7 @@ ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 KNOWN: Final = ENDED | {"validating", "in_progress", "finalizing", "cancelling"}
 _ALIASES: Final = {"canceled": "cancelled", "canceling": "cancelling"}
 _END_OF_TIME: Final = 1e15
+_LARGEST: Final = 2**63  # what a column of whole numbers holds
 _MOMENTS: Final = (
     "created_at",
     "in_progress_at",
@@ -66,6 +67,22 @@ class Batch:
         return self.status in ENDED
 
     @property
+    def executed(self) -> int:
+        """Requests that the provider says it has worked on."""
+        return self.counts.get("completed", 0) + self.counts.get("failed", 0)
+
+    @property
+    def silent(self) -> bool:
+        """Ended after work was done, and yet it names no result file: what is paid for may be named late."""
+        if not self.ended or self.output_file_id or self.error_file_id:
+            return False
+        return self.status == "completed" or self.executed > 0 or (self.status == "failed" and self._began)
+
+    @property
+    def _began(self) -> bool:
+        return "in_progress_at" in self.moments
+
+    @property
     def created_at(self) -> float | None:
         return self.moments.get("created_at")
 
@@ -110,10 +127,9 @@ class BatchProvider(Protocol):
 def parse_file(value: Any) -> RemoteFile:
     if not isinstance(value, Mapping) or not _text(value.get("id")):
         raise ProviderDoubt("the provider's reply about a file has no id")
-    size = value.get("bytes")
     return RemoteFile(
         id=value["id"],
-        bytes=size if isinstance(size, int) and not isinstance(size, bool) else None,
+        bytes=_number(value.get("bytes")),
         created_at=_moment(value.get("created_at")),
     )
 
@@ -168,9 +184,12 @@ def _metadata(value: Any) -> Mapping[str, str] | None:
 def _numbers(value: Any) -> Mapping[str, int]:
     if not isinstance(value, Mapping):
         return {}
-    return {
-        str(key): number for key, number in value.items() if isinstance(number, int) and not isinstance(number, bool)
-    }
+    return {str(key): number for key, member in value.items() if (number := _number(member)) is not None}
+
+
+def _number(value: Any) -> int | None:
+    """A whole number as a table can hold it; what does not fit is no number of anybody's."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST else None
 
 
 def _errors(value: Any) -> tuple[BatchError, ...]:
@@ -181,7 +200,7 @@ def _errors(value: Any) -> tuple[BatchError, ...]:
         BatchError(
             code=_text(entry.get("code")),
             message=_text(entry.get("message")),
-            line=line if isinstance(line := entry.get("line"), int) and not isinstance(line, bool) else None,
+            line=_number(entry.get("line")),
         )
         for entry in data
         if isinstance(entry, Mapping)

@@ -35,8 +35,9 @@ class OpenAIProvider:
         self.name = name
         self.host = urlsplit(base_url).hostname or ""
         self.simulated = simulated
-        # a proxy of the environment has no business with this machine's own servers
-        transport = openai.DefaultHttpx2Client(trust_env=False) if self.host in LOOPBACK else None
+        # A proxy of the environment has no business with this machine's own servers. A redirect is not followed: the
+        # requests, and the headers of a gateway, are for this address alone; and a create is sent once.
+        transport = openai.DefaultHttpx2Client(trust_env=self.host not in LOOPBACK, follow_redirects=False)
         with _environment_without(() if own_settings else _OTHERS_SETTINGS):
             self._client = openai.OpenAI(base_url=base_url, api_key=api_key, http_client=transport)
             # these are clients of their own, which read the environment anew
@@ -141,11 +142,13 @@ def _words(error: Exception) -> str:
 
 def _from_status(error: openai.APIStatusError) -> ProviderRefused | ProviderDoubt:
     status = error.status_code
+    if httpx2.codes.is_redirect(status) and "location" in error.response.headers:
+        return ProviderDoubt(_redirection(error.response))
     retry_after = _seconds(error.response.headers.get("retry-after"))
     body = error.body if isinstance(error.body, Mapping) else {}
     inner = body.get("error") if isinstance(body.get("error"), Mapping) else body
     message = str(inner.get("message") or _page_text(error)) if isinstance(inner, Mapping) else _page_text(error)
-    if not httpx2.codes.is_client_error(status) or status in _DOUBTFUL or _answers_another(error.response):
+    if not httpx2.codes.is_client_error(status) or status in _DOUBTFUL:
         return ProviderDoubt(f"the provider answered {status}: {message}", retry_after=retry_after)
     code = str(inner.get("code") or inner.get("type") or "") if isinstance(inner, Mapping) else ""
     return ProviderRefused(
@@ -157,9 +160,17 @@ def _from_status(error: openai.APIStatusError) -> ProviderRefused | ProviderDoub
     )
 
 
-def _answers_another(response: httpx2.Response) -> bool:
-    """Whether a redirect turned our POST into a GET, whose answer tells nothing about what was asked."""
-    return any(step.request.method != response.request.method for step in response.history)
+def _redirection(response: httpx2.Response) -> str:
+    """Where a redirect points, in words; without its query, which may be a key of its own."""
+    try:
+        url = response.url.join(response.headers["location"])
+        place = str(url.copy_with(query=None, fragment=None, username=None, password=None))
+    except httpx2.InvalidURL:
+        place = "what is no address"
+    return (
+        f"the provider answered {response.status_code} and redirects to {place}: what is sent goes nowhere but to the "
+        "address that was set; if the service has moved there, set base_url to it"
+    )
 
 
 def _page_text(error: openai.APIStatusError) -> str:
