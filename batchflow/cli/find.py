@@ -9,7 +9,7 @@ from batchflow.cli import render
 from batchflow.errors import UsageError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
-from batchflow.plan.project import RUNS, Project
+from batchflow.plan.project import RUNS, Project, not_its_name
 
 DEFAULT = "experiment.yaml"
 
@@ -62,7 +62,11 @@ def _named(run: str) -> chain[Path]:
 
 
 def _of_folder(path: Path) -> Target:
-    return Target(RunFolder(path), read_plan(path / "manifest.json"), Project(path.parent.parent))
+    folder = RunFolder(path)
+    plan = read_plan(folder.manifest)
+    if plan.run != folder.run:
+        raise not_its_name(folder, plan)
+    return Target(folder, plan, Project(path.parent.parent))
 
 
 def _of_spec(path: Path) -> Target:
@@ -74,6 +78,7 @@ def _of_spec(path: Path) -> Target:
     if newest is None:
         for damaged in project.unreadable():
             read_plan(damaged / "manifest.json")  # says what is wrong with it
+        project.check_names()
         raise UsageError(f"{path}: this study has no run yet", hint=f"start it with {render.command('run', path)}")
     folder, plan = newest
     output = spec.experiment.output  # where results go, and whether bodies with them, may change under a run

@@ -13,12 +13,14 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
     Shows the DAG with its state, the shards and their sizes. Needs no key.
     """
     from batchflow.engine.planning import plan_run
+    from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
     from batchflow.spec.load import load_spec
 
     path = spec_path(spec)
-    study = compile_study(load_spec(path), provider)
-    for line in study.notes():
+    spec_ = load_spec(path)
+    study = compile_study(spec_, provider)
+    for line in [*study.notes(), *Project(spec_.folder).check_names()]:
         render.note(f"note: {line}")
     planned = plan_run(study)
     described = describe(planned.run, answered=planned.answered)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.find import spec_path
+from batchflow.cli.find import find_run, spec_path
 from batchflow.cli.options import Json, ProviderOption, RunnableArgument
 from batchflow.errors import ExitStatus, UsageError
 
@@ -59,6 +59,7 @@ class _Order:
 def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> _Order:
     """The run of a spec, found or built."""
     from batchflow.engine.planning import plan_run
+    from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
     from batchflow.plan.target import resolve
     from batchflow.spec.load import load_spec
@@ -68,7 +69,7 @@ def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> _Order
     if key and not target.simulated:
         target.key()  # a missing key is said before anything is built
     study = compile_study(spec, provider)
-    for line in study.notes():
+    for line in [*study.notes(), *Project(spec.folder).check_names()]:
         render.note(f"note: {line}")
     return _Order(path, spec.experiment, target, spec.folder, plan_run(study, fresh=fresh, hold=True))
 
@@ -76,12 +77,11 @@ def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> _Order
 def _resume(path: Path) -> _Order:
     """A run from its folder alone, with the settings of the spec it was compiled from."""
     from batchflow.engine.planning import reopen
-    from batchflow.plan.folder import RunFolder
     from batchflow.plan.study import SPEC_NAME
     from batchflow.plan.target import resolve
     from batchflow.spec.load import load_spec
 
-    folder = RunFolder(path.resolve())
+    folder = find_run(str(path)).folder
     experiment = load_spec(folder.spec / SPEC_NAME).experiment
     planned = reopen(folder)
     plan = planned.run.plan

@@ -23,13 +23,16 @@ def runs(
             f"there is no folder {folder}", hint="name a project's folder: the one with its experiment.yaml"
         )
     project = Project(folder if folder.is_dir() else folder.parent)
-    found = sorted((_entry(each) for each in project.folders()), key=lambda entry: str(entry["created_at"]))
+    found = [_entry(each) for each in project.folders()]
+    found += [_misnamed(folder, plan) for folder, plan in project.misnamed()]
+    found.sort(key=lambda entry: str(entry["created_at"]))
     if as_json:
         render.emit("runs", {"folder": str(project.folder), "runs": found})
         return
     for entry in found:
         if entry["error"] is not None:
-            render.note(f"{entry['run']} cannot be read: {entry['error']}")
+            word = "cannot be read" if entry["state"] == "unreadable" else "is left out"
+            render.note(f"{entry['run']} {word}: {entry['error']}")
     if not found:
         render.note(f"no runs in {project.runs} yet; `batchflow run SPEC` makes one beside its spec")
         return
@@ -55,8 +58,7 @@ def _entry(folder: Any) -> dict[str, Any]:
     try:
         run = view(folder)
     except (BatchflowError, ValueError, OSError) as error:
-        known = {"run": folder.run, "created_at": "", "state": "unreadable", "simulated": False, "error": str(error)}
-        return known | dict.fromkeys(("experiment", "model", "scope", "requests", "answered", "owed"))
+        return _unknown(folder, "unreadable", str(error))
     account = account_of(run.state)
     return {
         "run": folder.run,
@@ -71,3 +73,13 @@ def _entry(folder: Any) -> dict[str, Any]:
         "owed": account.owed.total(),
         "error": None,
     }
+
+
+def _misnamed(folder: Any, plan: Any) -> dict[str, Any]:
+    return _unknown(folder, "misnamed", f"it holds the run {plan.run} under another name")
+
+
+def _unknown(folder: Any, state: str, error: str) -> dict[str, Any]:
+    """A folder of which nothing is said but why."""
+    known = {"run": folder.run, "created_at": "", "state": state, "simulated": False, "error": error}
+    return known | dict.fromkeys(("experiment", "model", "scope", "requests", "answered", "owed"))

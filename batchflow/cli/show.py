@@ -62,7 +62,8 @@ def _folders(custom_id: str, where: str | None) -> list[Any]:
         path.resolve() for prefix in ("", "*/", "*/*/", "../") for path in Path().glob(f"{prefix}runs/*-{digits}*")
     }
     runs = [RunFolder(path) for path in found if (path / "manifest.json").is_file()]
-    return sorted(runs, key=lambda run: read_plan(run.manifest).created_at)
+    plans = [(read_plan(run.manifest), run) for run in runs]
+    return [run for plan, run in sorted(plans, key=lambda pair: pair[0].created_at) if plan.run == run.run]
 
 
 def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from batchflow import clock, files
-from batchflow.errors import RunBusy, SetupError
+from batchflow.errors import RunBusy, SetupError, UsageError
 from batchflow.identity import FINGERPRINT_DIGITS
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
 
 RUNS: Final = "runs"
+MANIFEST: Final = "manifest.json"
 LOCK_PATIENCE: Final = 30.0  # seconds: planning is short, a second command waits for it
 _RUN: Final = re.compile(r"^(?P<name>.+)-(?P<digits>[0-9a-f]{8})(?:-(?P<again>[1-9][0-9]*))?$")
 
@@ -51,22 +52,40 @@ class Project:
             yield
 
     def folders(self) -> Iterator[RunFolder]:
-        """Every run, oldest name first."""
-        if self.runs.is_dir():
-            for path in sorted(self.runs.iterdir()):
-                if not path.name.startswith(".") and (path / "manifest.json").is_file():
-                    yield RunFolder(path)
+        """Every run, oldest name first; a folder with another run's name is none (`misnamed`)."""
+        return (folder for folder, plan in self._read() if plan is None or plan.run == folder.run)
+
+    def misnamed(self) -> Iterator[tuple[RunFolder, Plan]]:
+        """Folders that hold a run of another name: copies, or runs that were renamed. They are left out."""
+        return ((folder, plan) for folder, plan in self._read() if plan is not None and plan.run != folder.run)
+
+    def check_names(self) -> list[str]:
+        """A word on every copy of a run; raises UsageError for a run that is here under another name only.
+
+        Without its record, what it has bought would be bought again.
+        """
+        found = list(self.misnamed())
+        for folder, plan in found:
+            if not (self.runs / plan.run / MANIFEST).is_file():
+                raise not_its_name(folder, plan)
+        return [f"{folder.path} holds a copy of the run {plan.run} and is left out" for folder, plan in found]
+
+    def _read(self) -> Iterator[tuple[RunFolder, Plan | None]]:
+        """What has a manifest, with the plan in it where it can be read."""
+        for path in sorted(self.runs.iterdir()) if self.runs.is_dir() else ():
+            if not path.name.startswith(".") and (path / MANIFEST).is_file():
+                plan = None
+                with suppress(SetupError):
+                    plan = read_plan(path / MANIFEST)
+                yield RunFolder(path), plan
 
     def plans(self) -> Iterator[tuple[RunFolder, Plan]]:
         """The runs whose manifest can be read; `unreadable` names the others."""
-        for folder in self.folders():
-            with suppress(SetupError):
-                yield folder, read_plan(folder.manifest)
+        return ((folder, plan) for folder, plan in self._read() if plan is not None and plan.run == folder.run)
 
     def unreadable(self) -> Iterator[Path]:
         """The runs whose manifest cannot be read: nothing is known of what they have bought."""
-        readable = {folder.path for folder, _ in self.plans()}
-        return (folder.path for folder in self.folders() if folder.path not in readable)
+        return (folder.path for folder, plan in self._read() if plan is None)
 
     def same(self, plan_fingerprint: str) -> list[RunFolder]:
         """The runs with this fingerprint, the first one first, `--fresh` ones after it in their order."""
@@ -77,6 +96,15 @@ class Project:
         """The run of an experiment that was planned last."""
         found = [(folder, plan) for folder, plan in self.plans() if plan.experiment == experiment]
         return max(found, key=lambda pair: (pair[1].created_at, again_of(pair[0].run)), default=None)
+
+
+def not_its_name(folder: RunFolder, plan: Plan) -> UsageError:
+    """The error about a folder that holds a run of another name: the name is the run's identity."""
+    return UsageError(
+        f"{folder.path} holds the run {plan.run} under another name",
+        hint=f"a run is known by its folder's name: name the folder {plan.run} again if it was renamed; "
+        "a copy is for safe keeping, work with the run itself",
+    )
 
 
 def again_of(run: str) -> int:

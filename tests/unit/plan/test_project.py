@@ -1,12 +1,14 @@
 """How runs are found by their hash, and planned by one command at a time."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from batchflow import clock, files
-from batchflow.errors import RunBusy
+from batchflow.errors import RunBusy, UsageError
 from batchflow.plan import project as project_module
+from batchflow.plan.model import read_plan
 from batchflow.plan.project import Project, again_of
 from tests.unit.plan.plans import made_run
 
@@ -61,6 +63,33 @@ def test_folders_that_are_no_runs_are_passed_over_but_a_damaged_run_is_told(proj
     run.manifest.write_bytes(b"{}")
     assert not list(project.plans())
     assert list(project.unreadable()) == [run.path]
+
+
+def test_a_copy_under_another_name_is_no_run_and_is_told(project: Project) -> None:
+    run = made_run(project.runs)
+    for suffix in ("-2", "-backup"):
+        shutil.copytree(run.path, run.path.with_name(run.run + suffix))
+    plan = read_plan(run.manifest)
+    assert [folder.run for folder in project.folders()] == [run.run]
+    assert [folder.run for folder in project.same(plan.fingerprint)] == [run.run]
+    newest = project.newest("study")
+    assert newest is not None
+    assert newest[0].run == run.run
+    assert [(folder.run, plan.run) for folder, plan in project.misnamed()] == [
+        (f"{run.run}-2", run.run),
+        (f"{run.run}-backup", run.run),
+    ]
+    assert not list(project.unreadable())
+    assert project.check_names() == [
+        f"{run.path}{suffix} holds a copy of the run {run.run} and is left out" for suffix in ("-2", "-backup")
+    ]
+
+
+def test_a_run_that_was_renamed_is_refused_for_what_it_may_have_bought(project: Project) -> None:
+    run = made_run(project.runs)
+    run.path.rename(project.runs / "old")
+    with pytest.raises(UsageError, match=f"old holds the run {run.run} under another name"):
+        project.check_names()
 
 
 def test_only_one_command_plans_at_a_time(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,82 @@
+"""Which run a command means: copies and renamed folders, renamed studies, another database, another provider."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.crash.harness import Study, Zygote
+from tests.unit.cli.golden import QUIET
+from tests.unit.cli.test_cli_errors import run_folder, write_study
+
+Make = Callable[..., Study]
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Path:
+    study = tmp_path_factory.mktemp("finding") / "study"
+    write_study(study)
+    ended = zygote.run(study, ["run", "experiment.yaml"], QUIET)
+    assert ended.status == 0, ended.stderr
+    return study
+
+
+@pytest.fixture
+def study(complete: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(complete, tmp_path / "study"))
+
+
+@pytest.mark.parametrize("suffix", ["-2", "-backup"])
+def test_a_stale_copy_of_a_finished_run_buys_nothing(suffix: str, make_study: Make) -> None:
+    study = make_study()
+    assert study.run("run", "experiment.yaml", "--until", "upload", "--yes").status == 5
+    run = study.run_folder
+    stale = run.with_name(run.name + suffix)
+    shutil.copytree(run, study.folder / "stale")
+    assert study.run().status == 0
+    (study.folder / "stale").rename(stale)
+    again = study.run()
+    assert (again.status, again.json()["up_to_date"], again.json()["run"]) == (0, True, run.name)
+    assert f"{stale.name} holds a copy of the run {run.name} and is left out" in again.stderr
+    refused = study.run("run", f"runs/{stale.name}", "--yes")
+    assert refused.status == 2
+    assert f"{stale.name} holds the run {run.name} under another name" in refused.stderr
+    study.check_account()
+
+
+@pytest.mark.parametrize("words", ["status", "results", "load", "load --rebuild", "run"])
+def test_commands_refuse_a_copy(words: str, study: Path, zygote: Zygote) -> None:
+    run = run_folder(study)
+    shutil.copytree(run, run.with_name("copy"))
+    command, *rest = words.split()
+    for name in ("runs/copy", "runs/copy/") if command == "run" else ("runs/copy", "copy"):
+        ended = zygote.run(study, [command, name, *rest], QUIET)
+        assert ended.status == 2
+        assert f"copy holds the run {run.name} under another name" in ended.stderr
+        assert ended.stdout == ""
+
+
+def test_a_copy_is_listed_as_what_it_is_and_its_requests_once(study: Path, zygote: Zygote) -> None:
+    run = run_folder(study)
+    shutil.copytree(run, run.with_name(f"{run.name}-2"))
+    ended = zygote.run(study, ["runs", "--json"], QUIET)
+    states = {entry["run"]: entry["state"] for entry in ended.json()["runs"]}
+    assert states == {run.name: "complete", f"{run.name}-2": "misnamed"}
+    told = zygote.run(study, ["runs"], QUIET).stderr
+    assert f"{run.name}-2 is left out: it holds the run {run.name} under another name" in told
+    shown = zygote.run(study, ["show", f"0000001-1-1-{run.name.rpartition('-')[2]}"], QUIET)
+    assert (shown.status, shown.stderr) == (0, "")
+    assert "holds a copy of" in zygote.run(study, ["plan", "experiment.yaml"], QUIET).stderr
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "status"])
+def test_a_renamed_run_is_not_bought_again(command: str, study: Path, zygote: Zygote) -> None:
+    run = run_folder(study)
+    run.rename(run.with_name("old"))
+    ended = zygote.run(study, [command, "experiment.yaml"], QUIET)
+    assert ended.status == 2
+    assert f"name the folder {run.name} again" in ended.stderr
+    assert not (study / "runs" / run.name).exists()
+    run.with_name("old").rename(run)
+    assert zygote.run(study, ["run", "experiment.yaml", "--json"], QUIET).json()["up_to_date"]
