@@ -17,6 +17,7 @@ class Account:
     final: Counter[str] = field(default_factory=Counter)
     owed: Counter[str] = field(default_factory=Counter)
     doubled: int = 0  # further lines of a request that has its outcome
+    conflicting: int = 0  # of these, final ones that say something else
     unknown: int = 0  # lines of a custom_id that was not in the shard
     unreadable: int = 0  # lines that are no result at all
     out_of_money: int = 0  # rows that failed because the account ran dry
@@ -47,6 +48,7 @@ class Account:
     def _add_settled(self, other: Self) -> None:
         self.final.update(other.final)
         self.doubled += other.doubled
+        self.conflicting += other.conflicting
         self.unknown += other.unknown
         self.unreadable += other.unreadable
         self.out_of_money += other.out_of_money
@@ -56,6 +58,7 @@ class Account:
             "final": dict(sorted(self.final.items())),
             "owed": dict(sorted(self.owed.items())),
             "doubled": self.doubled,
+            "conflicting": self.conflicting,
             "unknown": self.unknown,
             "unreadable": self.unreadable,
             "out_of_money": self.out_of_money,
@@ -63,12 +66,15 @@ class Account:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
+        # older journals have no `conflicting`
         counts = {name: value[name] for name in ("doubled", "unknown", "unreadable", "out_of_money")}
-        return cls(final=Counter(value["final"]), owed=Counter(value["owed"]), **counts)
+        conflicting = value.get("conflicting", 0)
+        return cls(final=Counter(value["final"]), owed=Counter(value["owed"]), conflicting=conflicting, **counts)
 
 
 class Reading:
-    """One pass over a shard's result files. The first final line of a request is its outcome, else its first line.
+    """One pass over a shard's result files. A request's outcome is its first line with the model's word, else its first
+    final error, else its first line.
 
     Iterate once; `account` and `owed` are complete afterwards. Memory is bounded by the shard, never by the run.
     """
@@ -76,8 +82,8 @@ class Reading:
     def __init__(self, expected: Iterable[str], paths: Sequence[Path]) -> None:
         self._open = dict.fromkeys(expected)  # in the shard's order; the outcome-less ones are left at the end
         self._paths = paths
-        self._final: set[str] = set()
-        self._waiting: dict[str, Answer] = {}
+        self._said: dict[str, int] = {}  # the model's word on a request, as a hash
+        self._waiting: dict[str, Answer] = {}  # a paid answer may still follow
         self.account = Account()
         self.owed: dict[str, Outcome] = {}
 
@@ -90,30 +96,43 @@ class Reading:
         yield from self._settle()
 
     def _take(self, answer: Answer | None) -> Answer | None:
-        """The answer if it is its request's final outcome."""
+        """The answer if it is its request's outcome, whatever else comes."""
         if answer is None:
             self.account.unreadable += 1
-        elif answer.custom_id in self._final:
+        elif answer.custom_id in self._said:
             self.account.doubled += 1
+            self.account.conflicting += not answer.owed and _word(answer) != self._said[answer.custom_id]
         elif answer.custom_id not in self._open:
             self.account.unknown += 1
-        elif answer.owed:
-            if answer.custom_id in self._waiting:
-                self.account.doubled += 1
-            else:
-                self._waiting[answer.custom_id] = answer
+        elif answer.owed or answer.outcome is Outcome.ERROR:
+            self._hold(answer)
         else:
-            self.account.doubled += self._waiting.pop(answer.custom_id, None) is not None
-            self._final.add(answer.custom_id)
-            del self._open[answer.custom_id]
-            self.account.final[answer.outcome] += 1
+            self._settle_with(answer)
             return answer
         return None
 
+    def _hold(self, answer: Answer) -> None:
+        earlier = self._waiting.get(answer.custom_id)
+        self.account.doubled += earlier is not None
+        if earlier is None or (earlier.owed and not answer.owed):
+            self._waiting[answer.custom_id] = answer
+
+    def _settle_with(self, answer: Answer) -> None:
+        earlier = self._waiting.pop(answer.custom_id, None)
+        self.account.doubled += earlier is not None
+        self.account.conflicting += earlier is not None and not earlier.owed
+        self.account.final[answer.outcome] += 1
+        self._said[answer.custom_id] = _word(answer)
+        del self._open[answer.custom_id]
+
     def _settle(self) -> Iterator[Answer]:
-        """The lines of requests that stay owed, and the count of those that no line mentions."""
+        """The lines of requests without the model's word, and the count of those that no line mentions."""
         for custom_id in self._open:
             answer = self._waiting.get(custom_id)
+            if answer is not None and not answer.owed:
+                self.account.final[answer.outcome] += 1
+                yield answer
+                continue
             outcome = Outcome.MISSING if answer is None else answer.outcome
             self.owed[custom_id] = outcome
             self.account.owed[outcome] += 1
@@ -126,3 +145,7 @@ class Reading:
         for _ in self:
             pass
         return self
+
+
+def _word(answer: Answer) -> int:
+    return hash((answer.outcome, answer.content, answer.refusal))

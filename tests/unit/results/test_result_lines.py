@@ -348,3 +348,42 @@ def test_accounts_add_up_over_shards_and_rounds() -> None:
     assert run == account({"answered": 17, "error": 1}, {"missing": 2}, 1, 2, 3, 4)
     assert run.requests == 20
     assert Account.from_json(run.to_json()) == run
+
+
+INVALID = failed(400, "invalid_request_error")
+
+
+@pytest.mark.parametrize(
+    ("lines", "outcome", "content", "counts"),
+    [
+        ([INVALID, ok(body())], "answered", "kawaii", (1, 1)),
+        ([ok(body()), INVALID], "answered", "kawaii", (1, 1)),
+        ([INVALID, ok(body(None, refusal="no"))], "refused", None, (1, 1)),
+        ([INVALID, INVALID], "error", None, (1, 0)),
+        ([INVALID, failed(422, "other")], "error", None, (1, 0)),
+        ([failed(503), INVALID], "error", None, (1, 0)),
+        ([INVALID, failed(503)], "error", None, (1, 0)),
+        ([failed(503), INVALID, ok(body())], "answered", "kawaii", (2, 1)),
+        ([ok(body("yes")), ok(body("no"))], "answered", "yes", (1, 1)),
+        ([ok(body("yes")), ok(body("yes"))], "answered", "yes", (1, 0)),
+        ([ok(body("yes")), ok(body("yes", finish="length"))], "answered", "yes", (1, 1)),
+        ([ok(body("yes")), not_run("batch_expired")], "answered", "yes", (1, 0)),
+    ],
+)
+def test_a_paid_answer_is_never_thrown_away_and_contradictions_are_counted(
+    path: Path, lines: list[dict[str, Any]], outcome: str, content: str | None, counts: tuple[int, int]
+) -> None:
+    path.write_bytes(b"".join(line("r-1", one) for one in lines))
+    reading = Reading(["r-1"], [path])
+    (found,) = reading
+    assert (found.outcome, found.owed, found.content) == (outcome, False, content)
+    assert (reading.account.final, reading.account.owed, reading.owed) == ({outcome: 1}, {}, {})
+    assert (reading.account.doubled, reading.account.conflicting) == counts
+
+
+def test_contradictions_add_up_and_old_records_know_none() -> None:
+    one = Account(doubled=2, conflicting=1)
+    one.add(Account(doubled=3, conflicting=3))
+    assert (one.doubled, one.conflicting) == (5, 4)
+    assert Account.from_json(one.to_json()) == one
+    assert Account.from_json(without(one.to_json(), "conflicting")).conflicting == 0
