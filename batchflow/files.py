@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -159,9 +160,12 @@ class AppendFile:
         with explained(path):
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         os.lseek(self._handle, length, os.SEEK_SET)
+        self._lock = threading.Lock()  # an append is no foreign growth to a thread that looks in the middle of it
 
     def foreign_growth(self) -> bool:
-        return os.fstat(self._handle).st_size != self.length or not self._same_file()
+        """Whether somebody else wrote, or put another file in its place. Any thread may ask."""
+        with self._lock:
+            return os.fstat(self._handle).st_size != self.length or not self._same_file()
 
     def _same_file(self) -> bool:
         with suppress(FileNotFoundError):
@@ -175,16 +179,17 @@ class AppendFile:
 
     def append(self, content: bytes) -> None:
         """Write and fdatasync; on any failure the file is cut back to what it was and the error is raised."""
-        try:
-            written = 0
-            while written < len(content):
-                written += os.pwrite(self._handle, content[written:], self.length + written)
-            _datasync(self._handle)
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._handle, self.length)
-            raise
-        self.length += len(content)
+        with self._lock:
+            try:
+                written = 0
+                while written < len(content):
+                    written += os.pwrite(self._handle, content[written:], self.length + written)
+                _datasync(self._handle)
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(self._handle, self.length)
+                raise
+            self.length += len(content)
 
     def write_torn(self, content: bytes) -> None:
         """Write without sync or book-keeping: what a crash in the middle of an append leaves (failpoints only)."""

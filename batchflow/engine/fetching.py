@@ -5,12 +5,12 @@ from typing import Final
 
 from batchflow import failpoints
 from batchflow.engine.lanes import Call, Failure, Shared, event
-from batchflow.errors import ProviderRefused
+from batchflow.errors import ProviderUntrusted
 from batchflow.journal.state import Phase, ShardState
 from batchflow.steps.base import StepName
 from batchflow.steps.collect import Collect, Collected, CollectTask, read_shard
 
-REFUSED_TRIES: Final = 10
+REFUSED_TRIES: Final = 5
 
 
 class CollectLane:
@@ -18,6 +18,7 @@ class CollectLane:
         self._shared = shared
         self._step = Collect(shared.provider, shared.run.folder)
         self._tries: dict[str, int] = {}
+        self._since: dict[str, float] = {}  # the first failure of a shard's collection
 
     def calls(self, now: float) -> Iterator[Call]:
         shared = self._shared
@@ -26,18 +27,20 @@ class CollectLane:
         for shard in shared.shards(Phase.COLLECT):
             key = ("collect", shard.name)
             if shared.backoff(key).due <= now:
-                task = self._task(shard)
+                task = self._task(shard, now)
                 yield Call(key, lambda task=task: self._step.perform(task), shard)  # type: ignore[misc]
 
-    def _task(self, shard: ShardState) -> CollectTask:
+    def _task(self, shard: ShardState, now: float) -> CollectTask:
         facts = {} if shard.batch is None else shard.batch.facts
         completed = facts.get("counts", {}).get("completed")
         return CollectTask(
             shard=shard.name,
+            batch_id="" if shard.batch is None else shard.batch.batch_id,
             output_file_id=facts.get("output_file_id"),
             error_file_id=facts.get("error_file_id"),
-            expected_lines=completed if facts.get("status") == "completed" else None,
+            expected_lines=completed,
             tries=self._tries.get(shard.name, 0),
+            patient=now - self._since.get(shard.name, now) <= self._shared.patience,
         )
 
     def succeeded(self, call: Call, result: tuple[Collected, ...], now: float) -> None:
@@ -62,13 +65,21 @@ class CollectLane:
         shared.backoff(call.key).succeed()
         shared.out_of_money += account.out_of_money
         if any(file.lost for file in result):
+            shared.lost += 1
             shared.say(f"{shard.name}: the provider no longer has a result file of {batch_id}; its rows stay owed")
 
     def failed(self, call: Call, error: Failure, now: float) -> None:
         shard: ShardState = call.subject
-        self._tries[shard.name] = tries = self._tries.get(shard.name, 0) + 1
-        if isinstance(error, ProviderRefused) and tries > REFUSED_TRIES:
-            self._shared.halt(error)
+        since = self._since.setdefault(shard.name, now)
+        self._tries[shard.name] = self._tries.get(shard.name, 0) + 1
+        if now - since > self._shared.patience and self._tries[shard.name] > REFUSED_TRIES:
+            self._shared.halt(
+                ProviderUntrusted(
+                    f"the answers of {shard.name} cannot be fetched: {error.message}",
+                    hint="nothing is asked again: they are paid for. Run the same command again later; if the provider "
+                    "says that they are lost, `batchflow run SPEC --fresh` buys them again",
+                )
+            )
         else:
             self._shared.trouble(call.key, error, now, f"answers of {shard.name}")
 

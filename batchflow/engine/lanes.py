@@ -13,6 +13,7 @@ from batchflow.providers.base import Batch, BatchProvider
 from batchflow.steps.base import StepName
 
 Failure = ProviderRefused | ProviderDoubt
+PATIENCE = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Shared:
     say: Callable[[str], None]
     stop: BatchflowError | None = None  # no new call; raised when those in flight have ended
     rejection: BatchflowError | None = None  # no new batch; raised when the running ones have ended
+    lost: int = 0  # result files that the provider has lost since this process began
     out_of_money: int = 0  # rows that failed since this process began because the account ran dry
     gate: QueueGate = field(init=False)
     rhythm: PollRhythm = field(init=False)
@@ -66,6 +68,11 @@ class Shared:
     def open_batches(self) -> int:
         """Batches of ours that the provider works on, or may work on."""
         return sum(1 for _ in self.shards(Phase.POLL, Phase.DOUBT))
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for what is paid for and does not show: half an hour, scaled like every wait."""
+        return max(PATIENCE * self.scale, 3 * self.settings.settle)
 
     def backoff(self, key: Hashable) -> Backoff:
         return self._backoffs.setdefault(key, Backoff(self.scale))
@@ -125,7 +132,7 @@ def batch_event(shard: ShardState, batch: Batch) -> Event:
         "batch",
         batch_id=batch.id,
         status=batch.status,
-        ended=batch.ended,
+        ended=batch.ended and not batch.silent,
         output_file_id=batch.output_file_id,
         error_file_id=batch.error_file_id,
         errors=[{"code": e.code, "message": e.message, "line": e.line} for e in batch.errors[:REMEMBERED_ERRORS]],

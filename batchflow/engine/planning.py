@@ -64,7 +64,7 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
             found = view(folder)
             notes = tuple(_conflicts(project, found, fresh=fresh)) if hold or new else ()
             notes += tuple(f"the run {path.name} cannot be read and is left out" for path in project.unreadable())
-            answered = _answered(project, found) if not found.state.sent else 0
+            answered = _answered(project, found) if _wants_to_send(found) else 0
         except BaseException:
             if held is not None:
                 held.release()
@@ -73,13 +73,18 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
 
 
 def reopen(folder: RunFolder) -> Planned:
-    """A run that exists, locked for advancing; its study is not looked at."""
-    held = lock(folder)
-    try:
-        return Planned(view(folder), new=False, lock=held)
-    except BaseException:
-        held.release()
-        raise
+    """A run that exists, locked for advancing; its study is not looked at. Raises RunBusy as `plan_run` does."""
+    project = Project(folder.path.parent.parent)
+    with project.locked():
+        held = lock(folder)
+        try:
+            found = view(folder)
+            notes = tuple(_conflicts(project, found, fresh=False))
+            answered = _answered(project, found) if _wants_to_send(found) else 0
+            return Planned(found, new=False, lock=held, answered=answered, notes=notes)
+        except BaseException:
+            held.release()
+            raise
 
 
 def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunFolder, bool]:
@@ -233,8 +238,8 @@ def _others(project: Project, run: RunFolder) -> Iterator[RunView]:
 
 def _conflicts(project: Project, run: RunView, *, fresh: bool) -> Iterator[str]:
     """Other runs that have requests of this one at the provider; only `--fresh` may go on beside them."""
-    if run.state.sent or not _wants_to_send(run):  # what was begun on purpose may be gone on with
-        return
+    if not _wants_to_send(run) or (run.state.sent and again_of(run.folder.run) > 1):
+        return  # a `--fresh` run that was begun was begun on purpose
     for other in _others(project, run.folder):
         if other.plan.scope != run.plan.scope:
             continue

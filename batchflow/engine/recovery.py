@@ -5,21 +5,22 @@ Walks of the provider's list are shared by all open intents. Crash windows: `rec
 """
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from batchflow import failpoints
 from batchflow.engine.lanes import Call, Failure, Shared, event
-from batchflow.engine.sending import StartLane, adopt
-from batchflow.errors import ProviderUntrusted
+from batchflow.engine.sending import TOO_MANY_REQUESTS, StartLane, adopt
+from batchflow.errors import ProviderRefused, ProviderUntrusted
 from batchflow.journal.state import Phase, ShardState
-from batchflow.providers.base import RemoteFile
+from batchflow.providers.base import Batch, RemoteFile
 from batchflow.steps.base import Absent, Evidence, Found, StepName, Unsure
 from batchflow.steps.listing import Walk, walk
 from batchflow.steps.start import SLACK, Start
 
 WALK = "walk"
 HOPELESS_LOOKS = 2
+MOST_REFUSALS = 8
 
 
 @dataclass(slots=True)
@@ -42,7 +43,8 @@ class RecoveryLane:
     def __init__(self, shared: Shared, start: StartLane) -> None:
         self._shared = shared
         self._start = start
-        self._step = Start(shared.provider)
+        self._step = Start(shared.provider, shared.run.check_writer)
+        self._refusals = 0
         self._cases: dict[str, Case] = {}
         self._next_walk = 0.0
 
@@ -54,7 +56,18 @@ class RecoveryLane:
         for shard, case in unchecked:
             yield Call(("input", shard.name), lambda shard=shard: self._input(shard), (shard, case))  # type: ignore[misc]
         if not unchecked:
-            yield Call(WALK, lambda: walk(self._shared.provider, horizon=self._horizon(open_)), open_)
+            horizon, known = self._horizon(open_), self._shared.run.state.batch_ids()
+            yield Call(WALK, lambda: self._look(horizon, known), open_)
+
+    def _look(self, horizon: float | None, known: frozenset[str]) -> Walk:
+        """A walk whose every batch tells its file or metadata: where the list only summarises, each is asked for."""
+        found = walk(self._shared.provider, horizon=horizon)
+        return replace(found, batches=tuple(self._told(batch, known) for batch in found.batches))
+
+    def _told(self, batch: Batch, known: frozenset[str]) -> Batch:
+        if batch.id in known or batch.input_file_id or batch.metadata:
+            return batch
+        return self._shared.provider.find_batch(batch.id) or batch
 
     def _open(self) -> list[tuple[ShardState, Case]]:
         """The shards in doubt whose call does not run in this process any more."""
@@ -76,7 +89,8 @@ class RecoveryLane:
         """How far down a walk must go: the oldest input file less an hour, by the server's own clock."""
         times = [case.file.created_at if case.file is not None else None for _, case in open_]
         known = [time for time in times if time is not None]
-        return min(known) - SLACK if len(known) == len(times) else None
+        told = [shard.file_created_at for shard, _ in open_ if shard.file_created_at is not None]
+        return min(known + told) - SLACK if len(known) == len(times) else None
 
     def succeeded(self, call: Call, result: Any, now: float) -> None:
         self._shared.backoff(WALK).succeed()
@@ -117,8 +131,8 @@ class RecoveryLane:
             self._shared.halt(
                 ProviderUntrusted(
                     f"it cannot be told whether the batch of {shard.name} was created: {reason}",
-                    hint="nothing was created. Run again with the key, project and address the run was started with; "
-                    "the provider's console shows which batches exist",
+                    hint="nothing more was created. Run again with the key, project and address the run was started "
+                    "with; the provider's console shows which batches exist",
                 )
             )
         else:
@@ -126,6 +140,15 @@ class RecoveryLane:
 
     def failed(self, call: Call, error: Failure, now: float) -> None:
         del call
+        refused = isinstance(error, ProviderRefused) and error.status != TOO_MANY_REQUESTS
+        self._refusals = self._refusals + 1 if refused else 0
+        if self._refusals >= MOST_REFUSALS:
+            self._shared.halt(
+                ProviderUntrusted(
+                    f"it cannot be told whether a batch was created: the list is refused: {error.message}",
+                    hint="nothing more was created; the provider's console shows which batches exist",
+                )
+            )
         self._shared.trouble(WALK, error, now, "look for a batch that may have been created")
 
     def due(self, now: float) -> Iterator[float]:

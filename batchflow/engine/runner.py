@@ -20,6 +20,7 @@ from batchflow.steps.load import Loader
 from batchflow.steps.summary import State, account_of, may_continue, state_of
 
 GRACE: Final = 10.0  # seconds that calls in flight get after a signal
+DOUBT_GRACE: Final = 60.0  # seconds beyond settling that --no-wait stays for a create whose fate is unknown
 LONGEST_SLEEP: Final = 1.0  # so that signals and progress are never far
 
 
@@ -50,6 +51,7 @@ class Runner:
         self._watcher = watcher
         self._signals = signals
         self._pool = HttpPool()
+        self._began = clock.monotonic()
         self._calls: dict[object, tuple[Lane, Call]] = {}
         start = StartLane(shared)
         self._load = LoadLane(shared, loader)
@@ -94,6 +96,9 @@ class Runner:
         shared = self._shared
         if shared.rejection is not None or shared.out_of_money or shared.settings.until is not StepName.LOAD:
             return False
+        if shared.lost:  # answers that were paid for are not bought again unasked
+            shared.say("the provider lost answers; run the same command again to ask for them once more")
+            return False
         state = shared.run.state
         if state_of(state) is not State.PARTIAL or not may_continue(state, shared.settings.max_rounds):
             return False
@@ -109,7 +114,9 @@ class Runner:
         """Whether this command has done its part: --until is reached, or --no-wait has nothing to do at once."""
         until, shards = self._shared.settings.until, self._shared.shards
         if not self._shared.settings.wait:
-            return True
+            # a doubt is settled by two looks, so that calls that never wait get out of it
+            patient = clock.monotonic() - self._began < 2 * self._shared.settings.settle + DOUBT_GRACE
+            return not (patient and any(True for _ in shards(Phase.DOUBT)))
         before = {
             StepName.UPLOAD: {Phase.UPLOAD, Phase.DOUBT},
             StepName.START: {Phase.UPLOAD, Phase.START, Phase.DOUBT},

@@ -6,6 +6,7 @@ from typing import Any
 
 from batchflow import failpoints
 from batchflow.engine.lanes import Call, Failure, Shared, batch_event, event, for_a_human
+from batchflow.engine.pool import THREADS
 from batchflow.errors import BatchRejected, ProviderDoubt, ProviderRefused
 from batchflow.journal.state import Phase, ShardState
 from batchflow.providers.base import Batch, RemoteFile
@@ -77,7 +78,7 @@ class StartLane:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._step = Start(shared.provider)
+        self._step = Start(shared.provider, shared.run.check_writer)
         self._doubted_files: set[str] = set()
         self.performing: set[str] = set()
 
@@ -93,6 +94,8 @@ class StartLane:
                 continue
             open_ = shared.open_batches()
             if open_ >= shared.settings.batches_in_flight or shared.backoff("start").due > now:
+                return
+            if len(self.performing) >= THREADS:  # no intent waits in a queue behind other calls
                 return
             if not shared.gate.may_create(now, open_=open_, unproven=self._unproven()):
                 return

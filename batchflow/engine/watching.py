@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from batchflow import clock, failpoints, files
@@ -18,6 +19,18 @@ from batchflow.steps.poll import Poll, PollTask, Sighting
 UNPROVEN = frozenset({"created", "validating"})
 POLL = "poll"
 SHOWN_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A batch of ours that the provider does not show: since when, and how often it was looked for."""
+
+    since: float
+    looks: int = 0
+
+    def again(self) -> "Absence":
+        return replace(self, looks=self.looks + 1)
+
 
 Cause = Literal["token_limit", "no_money", "file_unseen", "ours"]
 
@@ -40,7 +53,8 @@ class PollLane:
         self._shared = shared
         self._start = start
         self._step = Poll(shared.provider)
-        self._gone: dict[str, float] = {}
+        self._gone: dict[str, Absence] = {}
+        self._silent: dict[str, float] = {}
 
     def calls(self, now: float) -> Iterator[Call]:
         shared = self._shared
@@ -50,8 +64,8 @@ class PollLane:
         if watched and shared.rhythm.due <= now and shared.backoff(POLL).due <= now:
             task = PollTask({batch_id: _created(shard) for batch_id, shard in watched.items()})
             yield Call(POLL, lambda: self._step.perform(task), watched)
-        for batch_id, since in self._gone.items():
-            if batch_id in watched and now - since >= shared.settings.settle:
+        for batch_id, absence in self._gone.items():
+            if batch_id in watched and absence.looks > 1 and now - absence.since >= shared.settings.settle:
                 shard = watched[batch_id]
                 yield Call(("gone", batch_id), lambda shard=shard: shared.provider.find_file(shard.file_id), shard)  # type: ignore[misc]
 
@@ -62,7 +76,8 @@ class PollLane:
         sighting: Sighting = result
         shared = self._shared
         shared.backoff(POLL).succeed()
-        self._gone = {batch_id: self._gone.get(batch_id, now) for batch_id in sighting.gone}
+        self._gone = {batch_id: self._gone.get(batch_id, Absence(now)).again() for batch_id in sighting.gone}
+        self._hear(sighting, now)
         changed = [
             (shard, batch)
             for batch_id, batch in sighting.batches.items()
@@ -72,6 +87,23 @@ class PollLane:
             self._record(changed, now)
         shared.rhythm.looked(now, changed=bool(changed))
         self._write_progress(sighting)
+
+    def _hear(self, sighting: Sighting, now: float) -> None:
+        """Wait for the result files of batches that have ended without naming any; never take them for nothing."""
+        silent = {batch_id for batch_id, batch in sighting.batches.items() if batch.silent}
+        self._silent = {batch_id: self._silent.get(batch_id, now) for batch_id in silent}
+        for batch_id, since in self._silent.items():
+            batch = sighting.batches[batch_id]
+            self._shared.say(f"batch {batch_id} is {batch.status} but names no result file yet; waiting for it")
+            if now - since > self._shared.patience:
+                self._shared.halt(
+                    ProviderUntrusted(
+                        f"batch {batch_id} is {batch.status}, {batch.executed} requests of it were executed, and it "
+                        "names no result file",
+                        hint="nothing is asked again: the answers are paid for. Run the same command again later; if "
+                        "the provider says that they are lost, `batchflow run SPEC --fresh` buys them again",
+                    )
+                )
 
     def _record(self, changed: list[tuple[ShardState, Batch]], now: float) -> None:
         """The changes of one look together, then what follows from them."""
@@ -104,7 +136,7 @@ class PollLane:
         elif cause == "no_money":
             code = next(error.code for error in batch.errors if error.code in NEEDS_HUMAN)
             shared.halt(for_a_human(ProviderRefused(f"batch {batch.id} failed: {words}", status=0, provider_code=code)))
-        elif cause == "file_unseen" and shard.count_released("file_unseen") <= UNSEEN_TRIES:
+        elif cause == "file_unseen" and shard.count_released("file_unseen", "file_gone") <= UNSEEN_TRIES:
             shared.say(f"the provider does not find the file of {shard.name} yet; trying again")
             self._start.file_unseen(shard, now)
         else:
@@ -133,9 +165,16 @@ class PollLane:
                     "batch, `batchflow run SPEC --fresh` buys it again",
                 )
             )
+        elif clock.monotonic() - self._gone[batch_id].since > self._shared.patience:
+            self._shared.halt(
+                ProviderUntrusted(
+                    f"the provider does not show batch {batch_id} any more, though it still has its file",
+                    hint="ask the provider; if the batch is lost, `batchflow run SPEC --fresh` buys it again",
+                )
+            )
         else:
             self._shared.say(f"the provider does not show batch {batch_id} but still has its file; watching on")
-            del self._gone[batch_id]
+            self._gone[batch_id] = replace(self._gone[batch_id], looks=0)
 
     def failed(self, call: Call, error: Failure, now: float) -> None:
         if call.key != POLL and isinstance(error, ProviderDoubt):
@@ -146,11 +185,8 @@ class PollLane:
     def due(self, now: float) -> Iterator[float]:
         if any(True for _ in self._shared.shards(Phase.POLL)):
             yield max(self._shared.rhythm.due, self._shared.backoff(POLL).due)
-            yield from (
-                since + self._shared.settings.settle
-                for since in self._gone.values()
-                if since + self._shared.settings.settle > now
-            )
+            moments = (absence.since + self._shared.settings.settle for absence in self._gone.values())
+            yield from (moment for moment in moments if moment > now)
 
     def _write_progress(self, sighting: Sighting) -> None:
         """Live counts for `status`: no truth, replaced without waiting for the disk."""
@@ -161,7 +197,7 @@ class PollLane:
 
 def _failure(batch: Batch) -> tuple[Cause | None, str]:
     """Why a batch did nothing; None for one that runs, or ended with something to collect."""
-    if batch.status != "failed" or batch.output_file_id or batch.error_file_id:
+    if batch.status != "failed" or batch.output_file_id or batch.error_file_id or batch.silent:
         return None, ""
     return why_failed(batch)
 

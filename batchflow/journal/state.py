@@ -86,8 +86,8 @@ class ShardState:
             return Phase.COLLECT if self.batch.ended else Phase.POLL
         return Phase.START if self.file_id else Phase.UPLOAD
 
-    def count_released(self, cause: str) -> int:
-        return sum(batch.released == cause for batch in self.batches)
+    def count_released(self, *causes: str) -> int:
+        return sum(batch.released in causes for batch in self.batches)
 
 
 @dataclass(slots=True)

@@ -12,28 +12,31 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from batchflow import failpoints, files
-from batchflow.errors import ProviderDoubt, ProviderRefused, SetupError
+from batchflow.errors import ProviderDoubt, ProviderRefused, ProviderUntrusted, SetupError
 from batchflow.plan.folder import RESULT_KINDS, ResultKind, RunFolder
 from batchflow.plan.shards import shard_ids, shard_name
 from batchflow.providers.base import BatchProvider
 from batchflow.results.account import Reading
+from batchflow.results.lines import parse
 from batchflow.steps.base import StepName
 
-STRICT_TRIES: Final = 1  # then a file that is shorter than the provider said is believed
-WHOLE_TRIES: Final = 5  # then a file whose last line is broken is believed
-GONE_TRIES: Final = 3  # then a file that the provider does not find is gone
+SAME_TRIES: Final = 5  # then a file whose size nobody knows is taken to be all there is
 NOT_FOUND: Final = 404
 
 
 @dataclass(frozen=True, slots=True)
 class CollectTask:
-    """An ended batch. tries counts the attempts before this one; expected_lines is what the provider says it wrote."""
+    """An ended batch. expected_lines: answers that the provider says it wrote, None where it does not say. tries counts
+    the attempts before this one; patient: what is not there may still come.
+    """
 
     shard: str
+    batch_id: str
     output_file_id: str | None
     error_file_id: str | None
     expected_lines: int | None
     tries: int = 0
+    patient: bool = True
 
     def file_id(self, kind: ResultKind) -> str | None:
         return self.output_file_id if kind == "output" else self.error_file_id
@@ -77,28 +80,68 @@ class Collect:
             with files.atomic_writer(target) as handle:
                 for piece in self._provider.download(file_id):
                     handle.write(piece)
-                self._check(task, kind, file_id, handle)
+                doubt = self._doubt(task, kind, file_id, handle)
+                if doubt:
+                    raise ProviderDoubt(f"the {kind} file {file_id} {doubt}: fetching it again")
                 failpoints.hit("collect.before-publish")
         except ProviderRefused as refusal:
             if refusal.status != NOT_FOUND:
                 raise
-            if task.tries < GONE_TRIES:
-                raise ProviderDoubt(f"the provider does not show the {kind} file {file_id} yet") from refusal
-            return Collected(target.name, lost=True)
+            return self._not_found(task, kind, file_id)
         return _describe(target)
 
-    def _check(self, task: CollectTask, kind: ResultKind, file_id: str, handle: BinaryIO) -> None:
-        """Doubt a download that may have been cut without a word; the more often it comes the same, the less."""
+    def _doubt(self, task: CollectTask, kind: ResultKind, file_id: str, handle: BinaryIO) -> str:
+        """Why a download is not what the provider has; empty where nothing speaks against it.
+
+        What is accepted here decides what is asked again: an answer that is not in the file is bought once more. So a
+        cut or foreign file is never accepted, however often it comes.
+        """
         received, (lines, last) = handle.tell(), _survey(handle)
-        if task.tries < WHOLE_TRIES and last and not _parses(last):
-            raise ProviderDoubt(f"the {kind} file {file_id} ends in the middle of a line: fetching it again")
-        if task.tries >= STRICT_TRIES:
-            return
+        if last and not _parses(last):
+            return "ends in the middle of a line"
+        if kind == "error":
+            return ""
+        if task.expected_lines and not lines:
+            return f"is empty, though {task.expected_lines} requests were answered"
+        if lines and not self._any_of_ours(task, handle):
+            return "holds no answer to this batch"
+        return self._short(task, file_id, received, lines)
+
+    def _short(self, task: CollectTask, file_id: str, received: int, lines: int) -> str:
+        """Whether something is left out that the provider says is there."""
+        expected = task.expected_lines
+        if expected is not None and lines >= expected:
+            return ""
+        size = self._size(file_id)
+        if size is not None and size != received:
+            return f"came with {received} of {size} bytes"
+        unknown = size is None and expected is not None and task.tries < SAME_TRIES
+        return f"has {lines} of {expected} answers" if unknown else ""
+
+    def _size(self, file_id: str) -> int | None:
+        """Bytes of a file by the provider's own word; None where it gives none."""
         remote = self._provider.find_file(file_id)
-        if remote is not None and remote.bytes is not None and remote.bytes != received:
-            raise ProviderDoubt(f"{received} of {remote.bytes} bytes of the {kind} file came: fetching it again")
-        if kind == "output" and task.expected_lines is not None and lines < task.expected_lines:
-            raise ProviderDoubt(f"{lines} of {task.expected_lines} answers are in the output file: fetching it again")
+        return None if remote is None else remote.bytes or None
+
+    def _any_of_ours(self, task: CollectTask, handle: BinaryIO) -> bool:
+        ours = set(shard_ids(self._folder.shard(task.shard)))
+        handle.seek(0)
+        found = any((answer := parse(line)) is not None and answer.custom_id in ours for line in handle)
+        handle.seek(0, SEEK_END)
+        return found
+
+    def _not_found(self, task: CollectTask, kind: ResultKind, file_id: str) -> Collected:
+        """A result file answers 404: late, lost, or looked for in the wrong place. Only a lost one may be given up."""
+        if self._provider.find_batch(task.batch_id) is None:
+            if task.tries == 0:
+                raise ProviderDoubt(f"the provider shows neither batch {task.batch_id} nor its {kind} file")
+            raise ProviderUntrusted(
+                f"batch {task.batch_id} and its {kind} file are not visible: another key, project or address",
+                hint="nothing was asked again; use the key, project and address that the run was started with",
+            )
+        if task.patient or self._provider.find_file(file_id) is not None:
+            raise ProviderDoubt(f"the provider does not show the {kind} file {file_id} yet")
+        return Collected(self._folder.response(task.shard, kind).name, lost=True)
 
 
 def _survey(handle: BinaryIO) -> tuple[int, bytes]:

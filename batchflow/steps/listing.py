@@ -15,7 +15,7 @@ DISORDER: Final = 60.0  # seconds by which neighbours in an honest list may stan
 class Walk:
     """What one walk saw. complete: it went down to its horizon or to the end; began and ended are monotonic seconds.
 
-    stuck: the server shows the same page again instead of the next one, so that no walk can get further.
+    stuck: the server shows a page again instead of the next one, so that no walk can get further.
     """
 
     batches: tuple[Batch, ...]
@@ -28,25 +28,36 @@ class Walk:
 def walk(provider: BatchProvider, *, horizon: float | None, wanted: Collection[str] = ()) -> Walk:
     """List until the horizon (the server's unix seconds; None = the end) is passed, or every wanted id was seen.
 
-    A repeated id ends the walk: what lies below stays unknown. Raises ProviderDoubt for a list that cannot be read.
+    A walk on which ids came twice proves no absence: what moved may have been passed over. Raises ProviderDoubt for a
+    list that cannot be read.
     """
     began = clock.monotonic()
     seen: dict[str, Batch] = {}
     after: str | None = None
+    shifted = False
     while True:
         page = provider.page(after)
-        fresh = [batch for batch in page.batches if batch.id not in seen]
-        seen |= {batch.id: batch for batch in fresh}
-        complete = _is_last(page) or _passed(page, horizon)
+        horizon = horizon if seen else _credible(page, horizon)
+        fresh = {batch.id: batch for batch in page.batches if batch.id not in seen}
+        seen |= fresh
+        shifted |= len(fresh) < len(page.batches)
+        end = _is_last(page) or _passed(page, horizon)
         found = bool(wanted) and all(batch_id in seen for batch_id in wanted)
-        stuck = not complete and len(fresh) < len(page.batches)
-        if complete or found or stuck:
-            return Walk(tuple(seen.values()), complete, began, clock.monotonic(), stuck=stuck)
+        if end or found or not fresh:
+            stuck = not end and bool(page.batches)
+            return Walk(tuple(seen.values()), end and not shifted, began, clock.monotonic(), stuck=stuck and not found)
         after = page.batches[-1].id
 
 
 def _is_last(page: Page) -> bool:
-    return not page.batches or page.has_more is False
+    return page.has_more is False or (not page.batches and page.has_more is None)
+
+
+def _credible(page: Page, horizon: float | None) -> float | None:
+    """No horizon where it lies above the newest batch: the server's clocks for files and for batches may differ."""
+    times = [batch.created_at for batch in page.batches]
+    known = [time for time in times if time is not None]
+    return None if horizon is not None and known and max(known) < horizon else horizon
 
 
 def _passed(page: Page, horizon: float | None) -> bool:

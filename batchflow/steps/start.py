@@ -4,7 +4,7 @@ Crash windows: `start.before-intent` and `start.after-intent` (nothing was creat
 runs and only the provider knows: the next run finds it by the intent's id), `start.after-receipt` (nothing is open).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,10 +40,11 @@ class StartTask:
 class Start:
     name = StepName.START
 
-    def __init__(self, provider: BatchProvider) -> None:
-        self._provider = provider
+    def __init__(self, provider: BatchProvider, check_writer: Callable[[], None]) -> None:
+        self._provider, self._check_writer = provider, check_writer
 
     def perform(self, task: StartTask) -> Batch:
+        self._check_writer()  # this process may have slept since the intent was written, and another gone on
         batch = self._provider.create(task.file_id, task.endpoint, task.metadata())
         failpoints.hit("start.after-create")
         return batch
@@ -72,16 +73,16 @@ def _ours(evidence: Evidence) -> dict[str, Batch]:
     """The batches that may be the one this intent made, by id."""
     shown = {batch.id: batch for walk in evidence.walks for batch in walk.batches}
     by_intent = {key: batch for key, batch in shown.items() if (batch.metadata or {}).get(INTENT) == evidence.intent}
-    if by_intent or any(INTENT in (batch.metadata or {}) for batch in shown.values()):
+    if by_intent or not any(walk.complete for walk in evidence.walks):
         return by_intent
-    # A provider that drops metadata. The file alone is never enough: a shard that was sent again has several batches
-    # on one file, and those we know already are not this one.
-    if not any(walk.complete for walk in evidence.walks):
-        return {}
+    # A batch on our file without any intent: its metadata was dropped. The file alone is never enough: a shard that
+    # was sent again has several batches on one file, and those we know already are not this one.
     return {
         key: batch
         for key, batch in shown.items()
-        if batch.input_file_id == evidence.file_id and key not in evidence.known
+        if batch.input_file_id == evidence.file_id
+        and key not in evidence.known
+        and INTENT not in (batch.metadata or {})
     }
 
 

@@ -12,7 +12,7 @@ from batchflow.steps.start import INTENT, Start
 from tests.unit.steps.fakes import FakeProvider, batch
 
 quick = settings(max_examples=100, deadline=None)
-START = Start(FakeProvider())
+START = Start(FakeProvider(), lambda: None)
 
 OURS, OTHER = "intent-ours", "intent-other"
 METADATA: st.SearchStrategy[dict[str, str] | None] = st.sampled_from(
@@ -51,7 +51,9 @@ def keeps_metadata(of: Evidence) -> bool:
 
 
 def by_file(of: Evidence) -> set[str]:
-    return {name for name, one in shown(of).items() if one.input_file_id == "file-ours" and name not in of.known}
+    """Unknown batches on our file that carry nobody's intent."""
+    unmarked = {name: one for name, one in shown(of).items() if INTENT not in (one.metadata or {})}
+    return {name for name, one in unmarked.items() if one.input_file_id == "file-ours" and name not in of.known}
 
 
 @quick
@@ -64,7 +66,10 @@ def test_found_is_the_one_batch_that_carries_our_intent(of: Evidence) -> None:
             assert isinstance(found, Found)
             assert found.batch.id == only
         case []:
-            assert not isinstance(found, Found), "the file alone is never enough where metadata is kept"
+            if isinstance(found, Found):
+                assert by_file(of) == {found.batch.id}, "the file alone is never enough, nor another's intent"
+            if by_file(of):
+                assert not isinstance(found, Absent), "what may be ours is never taken for nothing"
         case _:
             assert isinstance(found, Unsure)
             assert found.hopeless
@@ -92,7 +97,7 @@ def test_absent_needs_the_file_and_two_complete_walks_settle_apart_that_show_not
     assert len(complete) >= 2
     assert complete[-1].began - complete[0].ended >= SETTLE
     assert not by_intent(of)
-    assert keeps_metadata(of) or not by_file(of)
+    assert not by_file(of)
 
 
 @quick

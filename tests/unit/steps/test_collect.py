@@ -5,25 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from batchflow.errors import ProviderDoubt, ProviderRefused
+from batchflow.errors import ProviderDoubt, ProviderRefused, ProviderUntrusted
 from batchflow.files import sha256_of
 from batchflow.plan.folder import RunFolder
 from batchflow.providers.base import RemoteFile
-from batchflow.steps.collect import GONE_TRIES, STRICT_TRIES, WHOLE_TRIES, Collect, CollectTask
-from tests.unit.steps.fakes import FakeProvider
+from batchflow.steps.collect import SAME_TRIES, Collect, CollectTask
+from tests.unit.steps.fakes import FakeProvider, batch
 
 LINE = b'{"custom_id":"r-1"}\n'
-TASK = CollectTask("r1-00001", "file-out", None, expected_lines=None)
+TASK = CollectTask("r1-00001", "b-1", "file-out", None, expected_lines=None)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     found = RunFolder(tmp_path)
     found.responses.mkdir()
+    found.requests.mkdir()
+    found.shard("r1-00001").write_bytes(LINE + b'{"custom_id":"r-2"}\n')
     return found
 
 
-def provider(*pieces: bytes, told: int | None = None, **settings: int) -> FakeProvider:
+def provider(*pieces: bytes, told: int | None = None, **settings: object) -> FakeProvider:
     size = sum(map(len, pieces)) if told is None else told
     files = {name: RemoteFile(name, size, None) for name in ("file-out", "file-err")}
     return FakeProvider(files=files, contents={"file-out": pieces, "file-err": pieces}, **settings)  # type: ignore[arg-type]
@@ -80,28 +82,45 @@ def test_what_is_there_already_is_not_fetched_again(folder: RunFolder) -> None:
     assert fake.asked == []
 
 
+@pytest.mark.parametrize("tries", [0, 1, 99])
 @pytest.mark.parametrize("content", [LINE + LINE[:9], b"<html>", LINE + b"\xff"])
-def test_a_broken_last_line_is_doubted_for_a_while(folder: RunFolder, content: bytes) -> None:
-    for tries in range(WHOLE_TRIES):
-        with pytest.raises(ProviderDoubt, match="middle of a line"):
-            Collect(provider(content), folder).perform(task(tries=tries))
-        assert list(folder.responses.iterdir()) == [], "nothing half is left"
-    (collected,) = Collect(provider(content), folder).perform(task(tries=WHOLE_TRIES))
-    assert collected.bytes == len(content)
+def test_a_broken_last_line_is_never_accepted(folder: RunFolder, content: bytes, tries: int) -> None:
+    with pytest.raises(ProviderDoubt, match="middle of a line"):
+        Collect(provider(content), folder).perform(task(tries=tries, patient=False))
+    assert list(folder.responses.iterdir()) == [], "nothing half is left"
 
 
-def test_a_file_shorter_than_the_provider_said_is_doubted_once(folder: RunFolder) -> None:
+@pytest.mark.parametrize("tries", [0, 99])
+def test_a_file_short_of_answers_and_of_bytes_is_never_accepted(folder: RunFolder, tries: int) -> None:
     with pytest.raises(ProviderDoubt, match=f"{len(LINE)} of 999 bytes"):
-        Collect(provider(LINE, told=999), folder).perform(TASK)
+        Collect(provider(LINE, told=999), folder).perform(task(expected_lines=2, tries=tries, patient=False))
     assert list(folder.responses.iterdir()) == []
-    assert len(Collect(provider(LINE, told=999), folder).perform(task(tries=STRICT_TRIES))) == 1
 
 
-def test_fewer_answers_than_the_provider_counted_are_doubted_once(folder: RunFolder) -> None:
-    with pytest.raises(ProviderDoubt, match="1 of 2 answers"):
-        Collect(provider(LINE), folder).perform(task(expected_lines=2))
-    assert list(folder.responses.iterdir()) == []
-    assert len(Collect(provider(LINE), folder).perform(task(expected_lines=2, tries=STRICT_TRIES))) == 1
+def test_lines_that_the_provider_itself_lost_are_accepted(folder: RunFolder) -> None:
+    assert len(Collect(provider(LINE), folder).perform(task(expected_lines=2))) == 1
+
+
+def test_a_size_that_the_provider_counts_in_its_own_way_is_no_harm(folder: RunFolder) -> None:
+    assert len(Collect(provider(LINE, told=999), folder).perform(task(expected_lines=1))) == 1
+
+
+def test_fewer_answers_than_counted_are_doubted_where_no_size_is_known(folder: RunFolder) -> None:
+    for tries in range(SAME_TRIES):
+        with pytest.raises(ProviderDoubt, match="1 of 2 answers"):
+            Collect(provider(LINE, told=0), folder).perform(task(expected_lines=2, tries=tries))
+    assert len(Collect(provider(LINE, told=0), folder).perform(task(expected_lines=2, tries=SAME_TRIES))) == 1
+
+
+@pytest.mark.parametrize("content", [b'{"error":"temporarily unavailable"}\n', b'{"custom_id":"r-9"}\n'])
+def test_a_file_without_one_answer_of_ours_is_never_accepted(folder: RunFolder, content: bytes) -> None:
+    with pytest.raises(ProviderDoubt, match="no answer to this batch"):
+        Collect(provider(content), folder).perform(task(expected_lines=1, tries=99, patient=False))
+
+
+def test_an_empty_file_is_never_taken_for_answers(folder: RunFolder) -> None:
+    with pytest.raises(ProviderDoubt, match="is empty"):
+        Collect(provider(), folder).perform(task(expected_lines=2, tries=99, patient=False))
 
 
 def test_the_count_of_answers_says_nothing_about_the_error_file(folder: RunFolder) -> None:
@@ -109,13 +128,29 @@ def test_the_count_of_answers_says_nothing_about_the_error_file(folder: RunFolde
     assert len(Collect(provider(LINE), folder).perform(errors)) == 1
 
 
-def test_a_file_that_is_not_found_is_looked_for_and_then_lost(folder: RunFolder) -> None:
-    for tries in range(GONE_TRIES):
-        with pytest.raises(ProviderDoubt, match="does not show"):
-            Collect(provider(refuses=404), folder).perform(task(tries=tries))
-    (lost,) = Collect(provider(refuses=404), folder).perform(task(tries=GONE_TRIES))
+MISSING = {"refuses": 404, "batches": [batch("b-1")]}
+
+
+def test_a_file_that_is_not_found_is_waited_for_and_then_lost(folder: RunFolder) -> None:
+    gone = FakeProvider(**MISSING)  # type: ignore[arg-type]
+    with pytest.raises(ProviderDoubt, match="does not show"):
+        Collect(gone, folder).perform(TASK)
+    (lost,) = Collect(gone, folder).perform(task(patient=False))
     assert lost.to_json() == {"name": "r1-00001.output.jsonl", "bytes": 0, "lines": 0, "sha256": "", "lost": True}
     assert list(folder.responses.iterdir()) == []
+
+
+def test_a_file_that_is_shown_but_not_given_is_never_lost(folder: RunFolder) -> None:
+    with pytest.raises(ProviderDoubt, match="does not show"):
+        Collect(provider(LINE, **MISSING), folder).perform(task(tries=99, patient=False))
+
+
+def test_a_batch_that_is_not_visible_means_another_key(folder: RunFolder) -> None:
+    elsewhere = FakeProvider(refuses=404)
+    with pytest.raises(ProviderDoubt):
+        Collect(elsewhere, folder).perform(TASK)
+    with pytest.raises(ProviderUntrusted, match="another key"):
+        Collect(elsewhere, folder).perform(task(tries=1))
 
 
 def test_any_other_refusal_is_told_and_leaves_nothing(folder: RunFolder) -> None:

@@ -66,7 +66,9 @@ def test_an_upload_of_another_length_is_doubted_for_a_while(
 
 def test_a_start_carries_its_intent_and_is_asked_for_once() -> None:
     fake = FakeProvider()
-    made = Start(fake).perform(StartTask("file-1", "/v1/chat/completions", "i-1", "run", "r1-00001", "hash"))
+    made = Start(fake, lambda: None).perform(
+        StartTask("file-1", "/v1/chat/completions", "i-1", "run", "r1-00001", "hash")
+    )
     assert fake.asked == ["create file-1 /v1/chat/completions"]
     assert made.metadata == {
         INTENT: "i-1", "batchflow_run": "run", "batchflow_shard": "r1-00001", "batchflow_sha256": "hash",
@@ -89,14 +91,14 @@ def seen(*shown: str, at: float = 0.0, complete: bool = True, keeps: bool = True
 
 
 def test_a_batch_of_ours_is_found_even_by_a_walk_that_was_cut_short() -> None:
-    found = Start(FakeProvider()).reconcile(evidence(seen("b1=i-1", "b2=i-0", complete=False)))
+    found = Start(FakeProvider(), lambda: None).reconcile(evidence(seen("b1=i-1", "b2=i-0", complete=False)))
     assert isinstance(found, Found)
     assert found.batch.id == "b1"
 
 
 def test_an_earlier_batch_on_the_same_file_is_not_this_one() -> None:
     """A shard that was refused by a full queue and sent again; the second reply was lost."""
-    step = Start(FakeProvider())
+    step = Start(FakeProvider(), lambda: None)
     assert isinstance(step.reconcile(evidence(seen("b1=i-0"), known=frozenset({"b1"}))), Unsure)
     dropped = evidence(seen("b1", keeps=False), seen("b1", keeps=False, at=100), known=frozenset({"b1"}))
     assert isinstance(step.reconcile(dropped), Absent)
@@ -106,7 +108,7 @@ def test_an_earlier_batch_on_the_same_file_is_not_this_one() -> None:
 
 
 def test_several_candidates_are_never_chosen_from() -> None:
-    step = Start(FakeProvider())
+    step = Start(FakeProvider(), lambda: None)
     for walks in ([seen("b1=i-1", "b2=i-1")], [seen("b1", "b2", keeps=False)], [seen("b1=i-1"), seen("b2=i-1")]):
         found = step.reconcile(evidence(*walks))
         assert isinstance(found, Unsure)
@@ -129,14 +131,14 @@ def test_several_candidates_are_never_chosen_from() -> None:
     ],
 )
 def test_absent_takes_two_complete_walks_settle_apart(walks: list[Walk], absent: bool) -> None:
-    found = Start(FakeProvider()).reconcile(evidence(*walks))
+    found = Start(FakeProvider(), lambda: None).reconcile(evidence(*walks))
     assert isinstance(found, Absent) == absent
     if isinstance(found, Unsure):
         assert not found.hopeless
 
 
 def test_a_file_that_this_client_does_not_see_ends_hope_but_never_means_absent() -> None:
-    step = Start(FakeProvider())
+    step = Start(FakeProvider(), lambda: None)
     found = step.reconcile(evidence(seen(), seen(at=100), file=None))
     assert isinstance(found, Unsure)
     assert found.hopeless
@@ -144,7 +146,7 @@ def test_a_file_that_this_client_does_not_see_ends_hope_but_never_means_absent()
 
 
 def test_a_list_that_repeats_itself_ends_hope() -> None:
-    found = Start(FakeProvider()).reconcile(evidence(seen(complete=False, stuck=True)))
+    found = Start(FakeProvider(), lambda: None).reconcile(evidence(seen(complete=False, stuck=True)))
     assert isinstance(found, Unsure)
     assert found.hopeless
 
