@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from glob import escape
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from batchflow.cli import render
-from batchflow.errors import UsageError
+from batchflow.errors import BatchflowError, UsageError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
 from batchflow.plan.project import RUNS, Project, not_its_name
@@ -16,7 +17,7 @@ DEFAULT = "experiment.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A run that was asked for. differs: it is the newest of its experiment, but the spec was changed since."""
+    """A run that was asked for. differs: it is the newest that fits, but spec or template was changed since."""
 
     folder: RunFolder
     plan: Plan
@@ -74,21 +75,55 @@ def _of_spec(path: Path) -> Target:
 
     spec = load_spec(path)
     project = Project(spec.folder)
-    newest = project.newest(spec.experiment.name)
-    if newest is None:
+    planned = project.newest_first()
+    unchanged = [pair for pair in planned if _unchanged(spec, pair[0])]
+    # `run` goes on with a run whose spec differs only in what shapes no request, the study's name for one
+    same = unchanged or [pair for pair in planned if _asks_the_same(spec, pair[0])]
+    found = same or [pair for pair in planned if pair[1].experiment == spec.experiment.name]
+    if not found:
         for damaged in project.unreadable():
             read_plan(damaged / "manifest.json")  # says what is wrong with it
         project.check_names()
         raise UsageError(f"{path}: this study has no run yet", hint=f"start it with {render.command('run', path)}")
-    folder, plan = newest
+    folder, plan = found[0]
     output = spec.experiment.output  # where results go, and whether bodies with them, may change under a run
     plan = replace(plan, database=output.database, raw=output.raw)
+    return Target(folder, plan, project, differs=not unchanged)
+
+
+def _unchanged(spec: Any, folder: RunFolder) -> bool:
+    """Whether spec and template are what they were when the run was planned, byte for byte."""
+    copy = folder.spec / DEFAULT
+    return copy.is_file() and copy.read_bytes() == spec.content and _same_template(spec, folder)
+
+
+def _asks_the_same(spec: Any, folder: RunFolder) -> bool:
+    """Whether everything of the spec that shapes requests, and who is asked, is what it was."""
+    from batchflow.spec.load import load_spec
+
+    try:
+        before = load_spec(folder.spec / DEFAULT).experiment
+    except BatchflowError:
+        return False
+    return _asking(before) == _asking(spec.experiment) and _same_template(spec, folder)
+
+
+def _asking(experiment: Any) -> list[Any]:
+    provider = experiment.provider
+    asked = [provider.name, provider.base_url, provider.seed]
+    return [
+        *asked,
+        experiment.data,
+        experiment.shaping(),
+        experiment.template,
+        experiment.prompt,
+        experiment.parameters,
+    ]
+
+
+def _same_template(spec: Any, folder: RunFolder) -> bool:
     template = spec.experiment.template
-    pairs = [(path, folder.spec / DEFAULT)]
-    if isinstance(template, str):
-        pairs.append((spec.resolve(template), folder.spec / Path(template).name))
-    return Target(folder, plan, project, differs=any(not _same(one, other) for one, other in pairs))
-
-
-def _same(one: Path, other: Path) -> bool:
+    if not isinstance(template, str):
+        return True
+    one, other = spec.resolve(template), folder.spec / Path(template).name
     return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()

@@ -92,10 +92,9 @@ class Project:
         found = [folder for folder, plan in self.plans() if plan.fingerprint == plan_fingerprint]
         return sorted(found, key=lambda folder: again_of(folder.run))
 
-    def newest(self, experiment: str) -> tuple[RunFolder, Plan] | None:
-        """The run of an experiment that was planned last."""
-        found = [(folder, plan) for folder, plan in self.plans() if plan.experiment == experiment]
-        return max(found, key=lambda pair: (pair[1].created_at, again_of(pair[0].run)), default=None)
+    def newest_first(self) -> list[tuple[RunFolder, Plan]]:
+        """The runs that can be read, the one planned last before the others."""
+        return sorted(self.plans(), key=lambda pair: (pair[1].created_at, again_of(pair[0].run)), reverse=True)
 
 
 def not_its_name(folder: RunFolder, plan: Plan) -> UsageError:

@@ -80,3 +80,45 @@ def test_a_renamed_run_is_not_bought_again(command: str, study: Path, zygote: Zy
     assert not (study / "runs" / run.name).exists()
     run.with_name("old").rename(run)
     assert zygote.run(study, ["run", "experiment.yaml", "--json"], QUIET).json()["up_to_date"]
+
+
+def change(study: Path, old: str, new: str) -> None:
+    spec = study / "experiment.yaml"
+    text = spec.read_text()
+    assert old in text
+    spec.write_text(text.replace(old, new))
+
+
+def test_a_renamed_study_keeps_its_run_everywhere(study: Path, zygote: Zygote) -> None:
+    run = run_folder(study).name
+    change(study, "name: small", "name: other")
+    assert zygote.run(study, ["run", "experiment.yaml", "--json"], QUIET).json()["up_to_date"]
+    described = zygote.run(study, ["status", "--json"], QUIET).json()
+    assert (described["run"], described["spec_differs"]) == (run, True)
+    for words in (["results", "--json"], ["load", "--json"]):
+        ended = zygote.run(study, words, QUIET)
+        assert (ended.status, ended.json()["run"]) == (0, run), words
+
+
+def test_the_run_of_todays_spec_is_meant_not_the_newest(study: Path, zygote: Zygote) -> None:
+    """An edit is tried, and taken back: by `run` nothing is left to do, and the others show the same run."""
+    first, spec = run_folder(study).name, (study / "experiment.yaml").read_text()
+    change(study, "Say something", "Say nothing")
+    second = zygote.run(study, ["run", "experiment.yaml", "--json"], QUIET).json()["run"]
+    assert zygote.run(study, ["status", "--json"], QUIET).json()["run"] == second != first
+    for text, differs in ((spec, False), (spec.replace("interval: 0.1s", "interval: 0.2s"), True)):
+        (study / "experiment.yaml").write_text(text)
+        assert zygote.run(study, ["run", "experiment.yaml", "--json"], QUIET).json()["run"] == first
+        described = zygote.run(study, ["status", "--json"], QUIET).json()
+        assert (described["run"], described["spec_differs"]) == (first, differs)
+    change(study, "Say something", "Say everything")
+    described = zygote.run(study, ["status", "--json"], QUIET).json()
+    assert (described["run"], described["spec_differs"]) == (second, True)
+
+
+def test_another_study_beside_it_has_no_run(study: Path, zygote: Zygote) -> None:
+    text = (study / "experiment.yaml").read_text()
+    (study / "second.yaml").write_text(text.replace("name: small", "name: second").replace("Say", "Sing"))
+    ended = zygote.run(study, ["results", "second.yaml"], QUIET)
+    assert ended.status == 2
+    assert "this study has no run yet" in ended.stderr

@@ -30,7 +30,7 @@ def test_the_runs_folder_is_private_and_left_out_of_version_control(project: Pro
 
 def test_a_project_without_runs_has_none(tmp_path: Path) -> None:
     assert list(Project(tmp_path).folders()) == []
-    assert Project(tmp_path).newest("study") is None
+    assert Project(tmp_path).newest_first() == []
 
 
 def test_runs_of_one_hash_come_in_the_order_of_their_making(project: Project) -> None:
@@ -41,16 +41,15 @@ def test_runs_of_one_hash_come_in_the_order_of_their_making(project: Project) ->
     assert [again_of(folder.run) for folder in found] == [1, 2, 10]
 
 
-def test_the_newest_run_of_an_experiment_is_the_one_planned_last(project: Project) -> None:
+def test_the_run_planned_last_comes_first(project: Project) -> None:
     early, late = "2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"
-    made_run(project.runs, seed="a", created_at=late)
-    made_run(project.runs, seed="b", created_at=early)
-    made_run(project.runs, seed="a", again=2, created_at=late)
-    made_run(project.runs, "other", seed="c", created_at="2026-03-01T00:00:00.000Z")
-    found = project.newest("study")
-    assert found is not None
-    assert again_of(found[0].run) == 2
-    assert project.newest("unknown") is None
+    made = [
+        made_run(project.runs, seed="a", created_at=late),
+        made_run(project.runs, seed="b", created_at=early),
+        *(made_run(project.runs, seed="a", again=again, created_at=late) for again in (10, 2)),
+        made_run(project.runs, "other", seed="c", created_at="2026-03-01T00:00:00.000Z"),
+    ]
+    assert [folder for folder, _ in project.newest_first()] == [made[4], made[2], made[3], made[0], made[1]]
 
 
 def test_folders_that_are_no_runs_are_passed_over_but_a_damaged_run_is_told(project: Project) -> None:
@@ -72,9 +71,7 @@ def test_a_copy_under_another_name_is_no_run_and_is_told(project: Project) -> No
     plan = read_plan(run.manifest)
     assert [folder.run for folder in project.folders()] == [run.run]
     assert [folder.run for folder in project.same(plan.fingerprint)] == [run.run]
-    newest = project.newest("study")
-    assert newest is not None
-    assert newest[0].run == run.run
+    assert [folder.run for folder, _ in project.newest_first()] == [run.run]
     assert [(folder.run, plan.run) for folder, plan in project.misnamed()] == [
         (f"{run.run}-2", run.run),
         (f"{run.run}-backup", run.run),
