@@ -10,7 +10,7 @@ import typer
 from batchflow.cli import render
 from batchflow.cli.find import Target, find_run
 from batchflow.cli.options import Json, RunArgument
-from batchflow.errors import UsageError
+from batchflow.errors import SetupError, UsageError
 
 SHOWN = 20
 WIDE = 160  # columns, where there is no terminal to ask
@@ -41,6 +41,7 @@ def results(
 
     _check(form, output, as_json=as_json)
     target = find_run(run)
+    _check_loaded(target, run)
     with open_reader(target.database) as reader:
         if form == "csv":
             _csv(reader, target, output)
@@ -80,6 +81,27 @@ def _check(form: str, output: Path | None, *, as_json: bool) -> None:
         )
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}", hint="make it first, or name another file")
+
+
+def _check_loaded(target: Target, run: str | None) -> None:
+    """Where there is no database, what makes it depends on whether anything was answered."""
+    from batchflow.engine.run import view
+    from batchflow.steps.summary import account_of
+
+    if target.database.exists():
+        return
+    account = account_of(view(target.folder).state)
+    fetched = account.requests - account.owed.total()
+    if not fetched:
+        hint = f"see how far it is with {render.command('status', *([run] if run else []))}, go on with "
+        raise SetupError(
+            f"the run {target.plan.run} has no answers yet", hint=hint + render.command("run", target.folder.path)
+        )
+    raise SetupError(
+        f"there is no results database {target.database}; the run {target.plan.run} has its answers, "
+        f"{fetched:,} of {target.plan.requests:,}",
+        hint=f"{render.command('load', *([run] if run else []))} makes it from the run's folder",
+    )
 
 
 def _head(target: Target) -> dict[str, Any]:

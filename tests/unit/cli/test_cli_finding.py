@@ -122,3 +122,28 @@ def test_another_study_beside_it_has_no_run(study: Path, zygote: Zygote) -> None
     ended = zygote.run(study, ["results", "second.yaml"], QUIET)
     assert ended.status == 2
     assert "this study has no run yet" in ended.stderr
+
+
+def test_another_database(study: Path, zygote: Zygote) -> None:
+    (study / "experiment.yaml").write_text(
+        (study / "experiment.yaml").read_text() + "output: {database: other.duckdb}\n"
+    )
+    ended = zygote.run(study, ["results", "experiment.yaml"], QUIET)
+    assert ended.status == 3
+    assert "there is no results database other.duckdb" in ended.stderr
+    assert "has its answers, 2 of 2" in ended.stderr
+    assert "hint: batchflow load experiment.yaml makes it" in ended.stderr
+    described = zygote.run(study, ["status", "--json"], QUIET).json()
+    loaded = zygote.run(study, ["load", "experiment.yaml", "--json"], QUIET)
+    assert loaded.status == 0
+    assert described["database"] == loaded.json()["database"] == "other.duckdb"
+    assert len(zygote.run(study, ["results", "--json"], QUIET).json()["rows"]) == 2
+
+
+def test_results_of_a_run_that_has_none(tmp_path: Path, zygote: Zygote) -> None:
+    write_study(tmp_path)
+    assert zygote.run(tmp_path, ["plan", "experiment.yaml"], QUIET).status == 0
+    ended = zygote.run(tmp_path, ["results"], QUIET)
+    assert ended.status == 3
+    assert "has no answers yet" in ended.stderr
+    assert f"go on with batchflow run runs/{run_folder(tmp_path).name}" in ended.stderr
