@@ -21,7 +21,7 @@ BatchflowError
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -227,16 +227,33 @@ _SECRET_TEXT = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}|(?<=[Bb]earer )[^\s\"',;]+")
 _REDACTED = "[redacted]"
 
 
+def redactor(*, forms: bool = True) -> Callable[[str], str]:
+    """A function that takes secrets out of many texts, built from the environment as it is now.
+
+    forms: also what only looks like a secret (`sk-…` keys, bearer tokens); without it, as for the words of a model,
+    only the values of environment variables that are named like one go.
+    """
+    values = {
+        value
+        for name, value in os.environ.items()
+        if len(value) >= 8 and _SECRET_NAME.search(name.upper())  # noqa: PLR2004 - shorter values would blank common words
+    }
+    secrets = sorted(values, key=len, reverse=True)  # the longest first: a secret may begin with another one
+
+    def clean(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, _REDACTED)
+        return _SECRET_TEXT.sub(_REDACTED, text) if forms else text
+
+    return clean
+
+
 def redact(text: str) -> str:
     """The text without secrets: values of environment variables named like one, `sk-…` keys, bearer tokens.
 
     Stands before every output of ours: terminal, journal, manifest, database, logs.
     """
-    # the longest first: a secret may begin with another one
-    for name, value in sorted(os.environ.items(), key=lambda item: -len(item[1])):
-        if len(value) >= 8 and _SECRET_NAME.search(name.upper()):  # noqa: PLR2004 - shorter values would blank common words
-            text = text.replace(value, _REDACTED)
-    return _SECRET_TEXT.sub(_REDACTED, text)
+    return redactor()(text)
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}

@@ -14,7 +14,7 @@ import typer
 from batchflow.cli import render
 from batchflow.cli.find import find_run, spec_path
 from batchflow.cli.options import Json, ProviderOption, RunnableArgument
-from batchflow.errors import ExitStatus, UsageError
+from batchflow.errors import BatchflowError, ExitStatus, UsageError
 
 
 def run(
@@ -54,6 +54,7 @@ class _Order:
     target: Any
     project: Path
     planned: Any
+    detour: bool = False  # --provider: without it, the same words ask somebody else
 
 
 def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> _Order:
@@ -71,7 +72,9 @@ def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> _Order
     study = compile_study(spec, provider)
     for line in [*study.notes(), *Project(spec.folder).check_names()]:
         render.note(f"note: {line}")
-    return _Order(path, spec.experiment, target, spec.folder, plan_run(study, fresh=fresh, hold=True))
+    planned = plan_run(study, fresh=fresh, hold=True)
+    detour = provider not in {None, spec.experiment.provider.name}
+    return _Order(path, spec.experiment, target, spec.folder, planned, detour)
 
 
 def _resume(path: Path) -> _Order:
@@ -220,12 +223,24 @@ class _Command:
             if not stays:
                 local.stop()
 
+    def _named(self, *, ended: bool) -> Path:
+        """What the next command is given: the words of this one, where they lead to this run, else its folder."""
+        named, folder = self._order.named, self._view.folder.path
+        if not ended:
+            return folder if self._order.detour else named
+        try:
+            found = find_run(str(named)).folder.path
+        except BatchflowError:  # another run of the project cannot be read
+            return folder
+        return named if found.resolve() == folder.resolve() else folder
+
     def _report(self, *, ended: bool, as_json: bool) -> ExitStatus:
         from batchflow.cli.report import run_json, run_text
 
         untouched = self._view is self._planned.run
         record = run_json(self._view, self._loader.database) | {"up_to_date": ended and untouched}
-        render.note(run_text(self._view, self._loader.database, self._order.named, ended=ended, untouched=untouched))
+        named = self._named(ended=ended)
+        render.note(run_text(self._view, self._loader.database, named, ended=ended, untouched=untouched))
         if as_json:
             render.emit("run", record)
         if not ended:

@@ -20,6 +20,7 @@ from batchflow.steps.start import SLACK, Start
 
 WALK = "walk"
 HOPELESS_LOOKS = 2
+VAIN_LOOKS = 10
 MOST_REFUSALS = 8
 
 
@@ -32,6 +33,7 @@ class Case:
     file: RemoteFile | None = None
     walks: list[Walk] = field(default_factory=list)
     hopeless: int = 0
+    vain: int = 0  # walks that could not show everything
 
     def add(self, found: Walk) -> None:
         """Keep the first complete walk, from which settling counts, and the newest one."""
@@ -126,7 +128,8 @@ class RecoveryLane:
 
     def _wait(self, shard: ShardState, case: Case, reason: str, *, hopeless: bool) -> None:
         """Come back later, and never create; where waiting cannot help, stop."""
-        case.hopeless = case.hopeless + 1 if hopeless else 0
+        case.vain += not case.walks[-1].complete
+        case.hopeless = case.hopeless + 1 if hopeless or case.vain > VAIN_LOOKS else 0
         if case.hopeless >= HOPELESS_LOOKS:
             self._shared.halt(
                 ProviderUntrusted(

@@ -19,12 +19,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from batchflow import clock
-from batchflow.errors import redact
+from batchflow.errors import redactor
 
 JOURNAL_VERSION: Final = 1
 
@@ -46,6 +46,14 @@ PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
     "loaded": frozenset({"database", "rows"}),
 }
 
+# Texts that stay as they are: names and hashes of ours, and the ids by which the provider knows its files and batches.
+_EXACT: Final = frozenset(
+    {
+        *("run", "writer", "host", "boot", "batchflow", "intent", "cause", "name", "sha256", "custom_id", "row_id"),
+        *("database", "file_id", "batch_id", "output_file_id", "error_file_id"),
+    }
+)
+_FOREIGN_KEYS: Final = frozenset({"counts", "tokens"})  # the provider names what it counts
 _SUM = ',"sum":"'
 _DIGITS = 16
 
@@ -79,7 +87,9 @@ def encode(event: Event, seq: int) -> bytes:
         record["round"] = event.round
     if event.shard:
         record["shard"] = event.shard
-    text = json.dumps(record | {"payload": _clean(event.payload)}, ensure_ascii=True, separators=(",", ":"))[:-1]
+    text = json.dumps(
+        record | {"payload": _clean(event.payload, redactor())}, ensure_ascii=True, separators=(",", ":")
+    )[:-1]
     return f'{text}{_SUM}{_checksum(text)}"}}\n'.encode("ascii")
 
 
@@ -100,13 +110,14 @@ def decode(line: bytes) -> Event:
     )
 
 
-def _clean(value: Any, key: str = "") -> Any:
-    """Words that came from outside pass the redaction before they are written."""
+def _clean(value: Any, redact: Callable[[str], str], key: str = "") -> Any:
+    """What came from outside passes the redaction before it is written, whatever it is called."""
     if isinstance(value, Mapping):
-        return {name: _clean(member, name) for name, member in value.items()}
+        foreign = key in _FOREIGN_KEYS
+        return {redact(name) if foreign else name: _clean(member, redact, name) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(member, key) for member in value]
-    return redact(value) if key == "message" and isinstance(value, str) else value
+        return [_clean(member, redact, key) for member in value]
+    return redact(value) if isinstance(value, str) and key not in _EXACT else value
 
 
 def _checksum(text: str) -> str:

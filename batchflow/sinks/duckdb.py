@@ -17,7 +17,7 @@ from batchflow.sinks import layout, views
 from batchflow.sinks.connection import Store, explained, open_for_writing
 from batchflow.sinks.layout import Layout, data_table
 from batchflow.sinks.model import BatchRow, ResponseRow, RunRow
-from batchflow.sinks.values import chunks, storable
+from batchflow.sinks.values import Storer, chunks
 from batchflow.sources.database import parquet
 
 __all__ = ["BatchRow", "ResponseRow", "RunRow", "Sink"]
@@ -189,13 +189,15 @@ class Sink:
     def _append(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow]) -> dict[str, str | None]:
         """Stream the answers into the table; returns their custom_ids, none of them owed as yet."""
         ids: dict[str, str | None] = {}
-        count = 0
+        count, storer = 0, Storer()
         with self._store.connection.appender("responses") as appender:
             for chunk in chunks(answers):
                 self._store.make_room(chunk.room)
                 ids.update((row.custom_id, None) for row in chunk.rows)
                 count += len(chunk.rows)
-                appender.append_rows([(run_id, batch.round, batch.batch_id, *storable(row)) for row in chunk.rows])
+                appender.append_rows(
+                    [(run_id, batch.round, batch.batch_id, *storer.response(row)) for row in chunk.rows]
+                )
                 appender.flush()
         if count != len(ids):
             raise SinkError(f"batch {batch.batch_id} has {count - len(ids)} requests with more than one answer")
@@ -225,7 +227,7 @@ class Sink:
             "make_timestamp(CAST(round(CAST(? AS DOUBLE) * 1000000) AS BIGINT))" if name.endswith("_at") else "?"
             for name in batch._fields
         )
-        self._store.rows(f"INSERT INTO batches VALUES (?, {places})", [run_id, *batch])
+        self._store.rows(f"INSERT INTO batches VALUES (?, {places})", [run_id, *Storer().batch(batch)])
 
     def _insert_run(self, row: RunRow) -> None:
         created = datetime.fromisoformat(row.created_at).astimezone(UTC).replace(tzinfo=None)

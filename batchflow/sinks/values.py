@@ -6,11 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
+from batchflow.errors import redactor
 from batchflow.sinks.connection import MEMORY
-from batchflow.sinks.model import ResponseRow
+from batchflow.sinks.model import BatchRow, ResponseRow
 
 _CHUNK_ROWS: Final = 1000
 _CHUNK_BYTES: Final = 8_000_000
+_WORDS: Final = ("error_code", "error_message", "finish_reason", "model_answered", "system_fingerprint")
+_ANSWER: Final = ("content", "refusal")
 _VECTOR: Final = 2048  # rows whose long texts DuckDB holds in memory together, whatever its limit
 _STEP: Final = 32_000_000
 _LARGEST: Final = 2**63
@@ -53,10 +56,45 @@ def _bytes(text: str | None) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def storable(row: ResponseRow) -> tuple[Any, ...]:
-    """The values as DuckDB takes them: one odd character or number must not cost a shard."""
-    values = [_storable_value(value) for value in row[:-1]]
-    return (*values, None if row.body is None else _storable_json(row.body))
+class Storer:
+    """Rows as DuckDB takes them, without secrets: one odd character or number must not cost a shard.
+
+    Of the model's own words only the values of secrets in the environment are taken out, nothing that merely looks like
+    a key. Built once per shard: to look through the environment takes longer than to clean a text.
+    """
+
+    def __init__(self) -> None:
+        self._words, self._answer = redactor(), redactor(forms=False)
+        cleaners = dict.fromkeys(_WORDS, self._words) | dict.fromkeys(_ANSWER, self._answer)
+        self._cleaners = [cleaners.get(name) for name in ResponseRow._fields[:-1]]
+
+    def response(self, row: ResponseRow) -> tuple[Any, ...]:
+        pairs = zip(self._cleaners, row[:-1], strict=True)
+        cleaned = [clean(value) if clean and isinstance(value, str) else value for clean, value in pairs]
+        body = None if row.body is None else _storable_json(self._body(row.body))
+        return (*map(_storable_value, cleaned), body)
+
+    def batch(self, row: BatchRow) -> BatchRow:
+        return row._replace(status=self._words(row.status))
+
+    def _body(self, text: str) -> str:
+        """A secret made of digits may stand there as a number: what is left must be JSON."""
+        if self._answer(text) == text:
+            return text
+        try:
+            return json.dumps(self._cleaned(json.loads(text)), ensure_ascii=False, separators=(",", ":"))
+        except (ValueError, RecursionError):
+            return json.dumps(self._answer(text))
+
+    def _cleaned(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {self._answer(name): self._cleaned(member) for name, member in value.items()}
+        if isinstance(value, list):
+            return [self._cleaned(member) for member in value]
+        if isinstance(value, str):
+            return self._answer(value)
+        text = json.dumps(value)
+        return value if self._answer(text) == text else self._answer(text)
 
 
 def _storable_value(value: Any) -> Any:

@@ -66,5 +66,7 @@ def _passed(page: Page, horizon: float | None) -> bool:
         return False
     times = [batch.created_at for batch in page.batches]
     known = [time for time in times if time is not None]
+    if not known:
+        return False
     downwards = all(later <= earlier + DISORDER for earlier, later in pairwise(known))
     return len(known) == len(times) and downwards and known[0] > known[-1] and known[-1] < horizon

@@ -147,3 +147,35 @@ def test_results_of_a_run_that_has_none(tmp_path: Path, zygote: Zygote) -> None:
     assert ended.status == 3
     assert "has no answers yet" in ended.stderr
     assert f"go on with batchflow run runs/{run_folder(tmp_path).name}" in ended.stderr
+
+
+def next_command(told: str) -> list[str]:
+    line = next(line for line in told.splitlines() if line.startswith("Next: "))
+    return line.removeprefix("Next: batchflow ").partition("    or ")[0].split()
+
+
+def test_the_next_command_shows_the_run_that_was_reported(make_study: Make) -> None:
+    """The same spec asked somebody else, and that run is the newest."""
+    study = make_study(rows=2)
+    there = study.run("run", "experiment.yaml", "--yes")
+    run = study.run_folder.name
+    assert next_command(there.stderr) == ["results", "experiment.yaml"]
+    here = study.run("run", "experiment.yaml", "--provider", "local")
+    assert next_command(here.stderr) == ["results", "experiment.yaml"]  # the newest
+    again = study.run("run", "experiment.yaml")
+    assert "up to date" in again.stderr
+    assert next_command(again.stderr) == ["results", f"runs/{run}"]
+    assert study.run(*next_command(again.stderr), "--json").json()["run"] == run
+
+
+def test_the_next_command_goes_on_with_the_same_provider(make_study: Make) -> None:
+    study = make_study(rows=2, delay=2.0)
+    (study.folder / "experiment.yaml").write_text(
+        (study.folder / "experiment.yaml").read_text().replace("name: openai", "name: local")
+    )
+    ended = study.run("run", "experiment.yaml", "--provider", "openai", "--yes", "--no-wait")
+    assert ended.status == 5
+    words = next_command(ended.stderr)
+    assert words == ["run", f"runs/{study.run_folder.name}"]
+    assert study.run(*words).status == 0
+    study.check_account()

@@ -11,7 +11,7 @@ import pytest
 from batchflow.errors import JournalDamaged, RunBusy, SetupError
 from batchflow.journal.events import PAYLOADS, Event, decode, encode
 from batchflow.journal.journal import Journal, replay
-from tests.unit.journal.histories import built, header, intent, receipt, refused, uploaded
+from tests.unit.journal.histories import built, event, header, intent, receipt, refused, uploaded
 
 ONE = (1, 1)
 
@@ -210,6 +210,33 @@ def test_secrets_in_the_providers_words_never_reach_the_file(path: Path, monkeyp
     for secret in (b"horse", b"12345678abc", b"tok.en"):
         assert secret not in content
     assert content.count(b"Incorrect API key: [redacted] / [redacted] / Bearer [redacted]") == 3
+
+
+def test_what_the_provider_says_is_clean_wherever_it_stands_and_ids_are_exact(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_SERVICE_API_KEY", "correct-horse")
+    said = "correct-horse and sk-proj-12345678abc"
+    ids = {name: f"{name}-correct-horse-sk-proj-87654321" for name in ("batch_id", "output_file_id", "error_file_id")}
+    facts = {
+        "status": said, "ended": False, "errors": [{"code": said, "message": said, "line": 1}],
+        "moments": {}, "counts": {said: 1}, "tokens": {said: 2},
+    }  # fmt: skip
+    row = {"line": 1, "custom_id": "c-sk-12345678", "row_id": "sk-12345678", "message": said}
+    files = [{"name": "x-correct-horse", "sha256": "sk-12345678"}]
+    rejected = event("rejected", ONE, code=said, message=said, rows=[row])
+    collected = event("collected", ONE, batch_id="b", files=files, account={})
+    made = event("receipt", ONE, intent="i-1", batch_id=ids["batch_id"], adopted=False)
+    written(path, built(1, 1), uploaded(ONE), intent(ONE), made, event("batch", ONE, **ids, **facts))
+    (seen,) = [one for one in replay(path).events if one.kind == "batch"]
+    clean = "[redacted] and [redacted]"
+    assert seen.payload == ids | {
+        **facts, "status": clean, "errors": [{"code": clean, "message": clean, "line": 1}],
+        "counts": {clean: 1}, "tokens": {clean: 2},
+    }  # fmt: skip
+    told = decode(encode(rejected, 0)[:-1]).payload
+    assert told == {"code": clean, "message": clean, "rows": [row | {"message": clean}]}
+    assert decode(encode(collected, 0)[:-1]).payload == collected.payload
 
 
 @pytest.mark.parametrize(

@@ -413,3 +413,45 @@ open_for_writing(Path(sys.argv[1]))
     assert not database.exists()
     open_for_writing(database).close()
     assert database.exists()
+
+
+def test_what_a_provider_echoes_of_a_secret_is_not_in_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_SERVICE_API_KEY", "12345678")
+    made, path = make(tmp_path), tmp_path / "results.duckdb"
+    said = "no: 12345678, sk-proj-abcdefgh"
+    body = '{"number":12345678,"12345678":["a 12345678 b"],"sk-proj-abcdefgh":null}'
+    rows = [
+        ResponseRow(
+            made.id(row),
+            "error",
+            401,
+            said,
+            said,
+            said,
+            said,
+            said,
+            said,
+            said,
+            body=body if row == 1 else "12345678 {",
+        )
+        for row in (1, 2)
+    ]
+    plain = answer(made.id(3), "sk-learn-pipelines are no key")
+    with Sink.open(path) as sink:
+        sink.begin(made.plan, made.folder)
+        sink.load_shard(made.run, batch(status=said), [*rows, plain], {})
+        sink.set_run(made.row())
+    words, heard = "no: [redacted], [redacted]", "no: [redacted], sk-proj-abcdefgh"
+    select = "SELECT error_code, error_message, content, refusal, finish_reason, model_answered, system_fingerprint"
+    assert (
+        query(path, f"{select} FROM responses ORDER BY custom_id LIMIT 2")
+        == [(words, words, heard, heard, words, words, words)] * 2
+    )
+    assert query(path, "SELECT content, body::VARCHAR FROM responses ORDER BY custom_id") == [
+        (heard, '{"number":"[redacted]","[redacted]":["a [redacted] b"],"sk-proj-abcdefgh":null}'),
+        (heard, '"[redacted] {"'),
+        ("sk-learn-pipelines are no key", None),
+    ]
+    assert query(path, "SELECT status FROM batches") == [(words,)]
