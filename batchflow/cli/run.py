@@ -225,7 +225,8 @@ class _Command:
 
     def _named(self, *, ended: bool) -> Path:
         """What the next command is given: the words of this one, where they lead to this run, else its folder."""
-        named, folder = self._order.named, self._view.folder.path
+        named: Path = self._order.named
+        folder: Path = self._view.folder.path
         if not ended:
             return folder if self._order.detour else named
         try:
