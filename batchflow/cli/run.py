@@ -1,10 +1,8 @@
 """`batchflow run`: carry a study through, or go on with it."""
 
-import os
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +12,7 @@ import typer
 from batchflow.cli import render
 from batchflow.cli.find import find_run, spec_path
 from batchflow.cli.options import Json, ProviderOption, RunnableArgument
+from batchflow.cli.signals import Interruptible, ending_in_order
 from batchflow.errors import BatchflowError, ExitStatus, UsageError
 
 
@@ -34,15 +33,16 @@ def run(
 
     However often this is called: it continues what is unfinished, and makes no call where nothing is left to do.
     """
-    last = _step(until)
-    if (spec / "manifest.json").is_file():
-        if fresh or provider is not None:
-            raise UsageError("--fresh and --provider go with a spec, not with a run's folder")
-        order = _resume(spec)
-    else:
-        order = _plan(spec_path(spec), provider, fresh=fresh, key=last != "build")
-    command = _Command(order, wait=not no_wait, until=last)
-    sys.exit(command.carry_out(yes=yes, as_json=as_json))
+    with Interruptible() as moment:
+        last = _step(until)
+        if (spec / "manifest.json").is_file():
+            if fresh or provider is not None:
+                raise UsageError("--fresh and --provider go with a spec, not with a run's folder")
+            order = _resume(spec)
+        else:
+            order = _plan(spec_path(spec), provider, fresh=fresh, key=last != "build")
+        status = _Command(order, moment, wait=not no_wait, until=last).carry_out(yes=yes, as_json=as_json)
+    sys.exit(status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +111,11 @@ def _step(until: str | None) -> str:
 class _Command:
     """One call of `batchflow run` on a planned run, whose lock it holds."""
 
-    def __init__(self, order: _Order, *, wait: bool, until: str) -> None:
+    def __init__(self, order: _Order, moment: Interruptible, *, wait: bool, until: str) -> None:
         from batchflow.steps.base import StepName
         from batchflow.steps.load import Loader
 
-        self._order, self._planned = order, order.planned
+        self._order, self._planned, self._moment = order, order.planned, moment
         self._wait, self._until = wait, StepName(until)
         self._view = order.planned.run
         database = order.project / order.experiment.output.database
@@ -190,7 +190,9 @@ class _Command:
             wait=self._wait,
         )
         try:
-            with _signals() as signals, self._provider() as provider:
+            self._moment.check()
+            self._moment.sent = True
+            with ending_in_order() as signals, self._provider() as provider:
                 shared = Shared(opened, provider, settings, progress.say)
                 ending = Runner(shared, self._loader, progress, signals).drive()
                 progress.progress(opened.state)  # what was sent just before it rested
@@ -248,28 +250,3 @@ class _Command:
             return ExitStatus.UNFINISHED
         short = record["requests"]["answered"] < record["requests"]["total"]
         return ExitStatus.ENDED_SHORT if short else ExitStatus.COMPLETE
-
-
-@contextmanager
-def _signals() -> Iterator[Any]:
-    """Ctrl-C, SIGTERM and SIGHUP end the run in order, a second one at once; what was there before is put back."""
-    from batchflow.engine.runner import GRACE, Signals
-
-    told = Signals()
-
-    def tell(number: int, frame: object) -> None:
-        del frame
-        if told.name:
-            raise KeyboardInterrupt  # as harmless as a crash, which every window is made for
-        told.name = signal.Signals(number).name
-        word = f"\n{told.name}: finishing the calls in flight, {GRACE:.0f} s at most; once more leaves at once\n"
-        with suppress(OSError):
-            os.write(2, word.encode())  # a stream may be in the middle of a write of its own
-
-    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, tell) for number in caught}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

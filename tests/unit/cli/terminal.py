@@ -46,7 +46,10 @@ class Terminal:
 
     def interrupt(self) -> None:
         """What Ctrl-C does."""
-        os.kill(self._process.pid, signal.SIGINT)
+        self.send(signal.SIGINT)
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self._process.pid, number)
 
     def end(self, within: float = PATIENCE) -> int:
         """Read until the program has ended; returns its status. Raises TimeoutExpired after so many seconds."""
