@@ -19,7 +19,7 @@ def check_chat_body(root: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the body of a request to /v1/chat/completions. Slots may stand for what a row brings."""
     if line := _batch_line(root):
         return line
-    return [*_model(root), *_messages(root), *_stream(root)]
+    return [*_model(root), *_messages(root), *_stream(root), *_several(root)]
 
 
 def _batch_line(root: Mapping[str, Any]) -> list[Problem]:
@@ -69,3 +69,11 @@ def _stream(root: Mapping[str, Any]) -> list[Problem]:
     if "stream" not in root or root["stream"] is False:
         return []
     return [Problem(("stream",), "a batch cannot stream its answers", "delete stream")]
+
+
+def _several(root: Mapping[str, Any]) -> list[Problem]:
+    n = root.get("n")
+    if n is None or (n == 1 and not isinstance(n, bool)):
+        return []
+    cause = "of several answers to one request only the first would be kept, though all are billed: n must be 1"
+    return [Problem(("n",), cause, "delete n; several answers to one prompt come with `design:` in a later version")]

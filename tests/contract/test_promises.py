@@ -271,6 +271,65 @@ def test_no_deviation_costs_a_row(make_study: Make, fault: dict[str, Any]) -> No
     study.check_account()
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "result_file", "which": "output", "as": "null"},
+        {"fault": "result_file", "which": "output", "as": "empty_file"},
+        {"fault": "cut_download", "bytes": 700, "with_length": False, "every": 1},
+        {"fault": "http_error", "on": "files.content", "status": 500, "every": 1},
+    ],
+    ids=lambda fault: "-".join(str(part) for part in fault.values()),
+)
+def test_answers_that_cannot_be_fetched_are_not_bought_again(make_study: Make, fault: dict[str, Any]) -> None:
+    study = make_study(faults=[fault], per_shard=12)
+    ended = study.run()
+    assert ended.status == 6, ended.stderr
+    assert "nothing is asked again" in ended.stderr
+    assert calls(study)[CREATE] == 1
+    assert study.run().status == 6
+    assert study.server.audit()["executions"]["by_custom_id"]["max"] == 1
+
+
+def test_result_files_that_come_late_are_waited_for(make_study: Make) -> None:
+    study = make_study(faults=[{"fault": "http_error", "on": "files.content", "status": 404, "nth": [1, 2, 3, 4, 5]}])
+    assert study.run().status == 0
+    study.check_account()
+
+
+def test_another_key_after_the_batch_has_ended(make_study: Make) -> None:
+    study = make_study(per_shard=12)
+    assert study.run(failpoint="collect.before-publish").status == -9
+    ended = study.run(key="sk-somebody-else")
+    assert ended.status == 6
+    assert "another key" in ended.stderr
+    assert calls(study)[CREATE] == 1
+    assert study.run().status == 0
+    study.check_account()
+
+
+def test_calls_that_never_wait_get_out_of_a_doubt(make_study: Make) -> None:
+    faults = [{"fault": "http_error", "on": "batches.create", "status": 502, "nth": [1]}]
+    study = make_study(faults=faults, per_shard=12)
+    for _ in range(6):
+        ended = study.run("run", "experiment.yaml", "--yes", "--no-wait")
+        if ended.status == 0:
+            break
+        time.sleep(0.3)
+    assert ended.status == 0, ended.stderr
+    study.check_account()
+
+
+def test_a_study_changed_back_while_another_is_in_flight(make_study: Make) -> None:
+    study = make_study(delay=5.0)
+    table = (study.folder / "rows.csv").read_text()
+    assert study.run("run", "experiment.yaml", "--yes", "--until", "upload").status == 5
+    (study.folder / "rows.csv").write_text(table + "13,another topic\n")
+    assert study.run("run", "experiment.yaml", "--yes", "--no-wait").status == 5
+    (study.folder / "rows.csv").write_text(table)
+    assert study.run().status == 7
+
+
 def test_characters_that_split_lines_elsewhere_survive(make_study: Make) -> None:
     study = make_study(faults=[{"fault": "line_endings"}])
     assert study.run().status == 0

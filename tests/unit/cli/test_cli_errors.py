@@ -89,6 +89,8 @@ CASES = {
     "missing-file": Case(("run", "elsewhere.yaml"), 3),
     "folder-without-spec": Case(("run", "empty"), 3, lambda study: (study / "empty").mkdir()),
     "data-for-spec": Case(("validate", "rows.csv"), 3),
+    "data-for-spec-run": Case(("run", "rows.csv"), 3, lambda study: (study / "experiment.yaml").unlink()),
+    "data-for-spec-status": Case(("status", "rows.csv"), 3),
     "no-study-here": Case(("status",), 2, lambda study: (study / "experiment.yaml").unlink()),
     "unknown-run": Case(("status", "small-00000000"), 2),
     "no-run-yet": Case(("results",), 2, lambda study: shutil.rmtree(study / "runs")),

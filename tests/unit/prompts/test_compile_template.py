@@ -147,6 +147,9 @@ def test_all_faults_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> Non
         ({"model": "m", "messages": [{"content": "x"}]}, "no role"),
         ({"model": "m", "messages": [{"role": "user"}], "stream": True}, "stream"),
         ({"model": "m", "messages": [{"role": "user"}], "stream": None}, "stream"),
+        ({"model": "m", "messages": [{"role": "user"}], "n": 3}, "only the first would be kept"),
+        ({"model": "m", "messages": [{"role": "user"}], "n": True}, "only the first would be kept"),
+        ({"model": "m", "messages": [{"role": "user"}], "n": "{{ topic | number }}"}, "only the first would be kept"),
         ({"custom_id": "1", "method": "POST", "url": "/v1", "body": {"model": "m"}}, "line of a batch file"),
         ({"model": "m", "messages": [{"role": "user"}], 1: 2}, "not a text"),
         ({"model": "m", "messages": [{"role": "user"}], "top_p": float("nan")}, "JSON"),
@@ -154,6 +157,21 @@ def test_all_faults_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> Non
 )
 def test_bodies_that_the_api_would_refuse(body: dict[Any, Any], cause: str) -> None:
     assert cause in faults(body_from_mapping(body))[0].cause
+
+
+@pytest.mark.parametrize("text", ['"n": 1', '"n": null', '"m": 3', '"n": 2', '"n": {{ age }}'])
+def test_one_answer_is_asked_for(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text('{"model": "m", "messages": [{"role": "user"}],\n ' + text + "}")
+    body = read_json_template(path, "t.json")
+    if text in {'"n": 2', '"n": {{ age }}'}:
+        assert faults(body)[0].where() == "t.json:2:7"
+    else:
+        assert compile_template(body, ("age",)).constant
+
+
+def test_more_answers_by_a_parameter_are_refused() -> None:
+    assert "only the first would be kept" in faults(body_with("x").with_parameters({"n": 3}))[0].cause
 
 
 def test_stream_false_is_no_fault() -> None:
