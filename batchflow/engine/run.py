@@ -45,8 +45,8 @@ class OpenRun:
         self._lock = lock
         self._journal, events = Journal.take_over(folder.journal)
         self.state = _folded(folder, events)
-        files.sweep(folder.requests)
-        files.sweep(folder.responses)
+        for path in (folder.requests, folder.responses):
+            files.sweep(files.make_folder(path))  # git, for one, keeps no empty folder
 
     def record(self, events: Sequence[Event]) -> None:
         """Make events durable, then true."""

@@ -167,7 +167,7 @@ def test_one_answer_is_asked_for(text: str, tmp_path: Path) -> None:
     if text in {'"n": 2', '"n": {{ age }}'}:
         assert faults(body)[0].where() == "t.json:2:7"
     else:
-        assert compile_template(body, ("age",)).constant
+        assert compile_template(body, ("age",)).slots == ()
 
 
 def test_more_answers_by_a_parameter_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,11 +129,11 @@ def test_the_count_of_answers_says_nothing_about_the_error_file(folder: RunFolde
     assert len(Collect(provider(LINE), folder).perform(errors)) == 1
 
 
-MISSING = {"refuses": 404, "batches": [batch("b-1")]}
+MISSING: dict[str, Any] = {"refuses": 404, "batches": [batch("b-1")]}
 
 
 def test_a_file_that_is_not_found_is_waited_for_and_then_lost(folder: RunFolder) -> None:
-    gone = FakeProvider(**MISSING)  # type: ignore[arg-type]
+    gone = FakeProvider(**MISSING)
     with pytest.raises(ProviderDoubt, match="does not show"):
         Collect(gone, folder).perform(TASK)
     (lost,) = Collect(gone, folder).perform(task(patient=False))
