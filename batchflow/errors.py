@@ -12,8 +12,8 @@ BatchflowError
 │   ├── ProviderDoubt           no readable answer: it may have happened
 │   ├── ProviderUntrusted       waiting cannot tell us which batches are ours
 │   └── BatchRejected           a batch failed validation for a cause of ours
-├── SinkError                1  the results database does not do what it should
-│   └── DatabaseHeld         5  another program holds it; the answers are safe
+├── SinkError                5  the results database does not do what it should
+│   └── DatabaseHeld            another program holds it; the answers are safe
 ├── RunBusy                  7  another writer advances this run, or another run holds these requests
 ├── JournalDamaged           9  the record of a run is broken in the middle
 └── Interrupted            130  Ctrl-C, SIGTERM or SIGHUP; resumable
@@ -35,7 +35,7 @@ class ExitStatus(IntEnum):
     USAGE = 2  # also: no terminal and no --yes
     INVALID = 3  # spec, data or environment wrong; nothing sent
     ENDED_SHORT = 4  # ended; some requests have another final outcome or stay owed
-    UNFINISHED = 5  # --no-wait, --until, or the database is held
+    UNFINISHED = 5  # --no-wait, --until, or the answers are not in the database
     PROVIDER = 6
     BUSY = 7
     JOURNAL_DAMAGED = 9
@@ -199,12 +199,14 @@ class BatchRejected(ProviderError):
 
 
 class SinkError(BatchflowError):
+    """The answers are safe in the run's folder; they are not, or not all, in the tables."""
+
     code = "sink"
+    exit_status = ExitStatus.UNFINISHED
 
 
 class DatabaseHeld(SinkError):
     code = "database-held"
-    exit_status = ExitStatus.UNFINISHED
 
 
 class RunBusy(BatchflowError):

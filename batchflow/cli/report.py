@@ -6,6 +6,7 @@ from typing import Any
 from batchflow.cli import render
 from batchflow.engine.run import RunView
 from batchflow.errors import BatchflowError
+from batchflow.results.account import Account
 from batchflow.results.outcome import DESCRIBED, Outcome
 from batchflow.steps.summary import State, account_of, batches_accepted, state_of
 
@@ -32,7 +33,7 @@ def run_json(run: RunView, database: Path) -> dict[str, Any]:
         "outcomes": {kind: count for kind, count in sorted(account.outcomes.items()) if count},
         "batches": batches_accepted(run.state),
         "rounds": run.state.round,
-        "lines": {"doubled": account.doubled, "unknown": account.unknown, "unreadable": account.unreadable},
+        "lines": _left_aside(account),
         "cost_usd": None,
     }
 
@@ -42,8 +43,7 @@ def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched
     account = account_of(run.state)
     marker = render.simulated(really=run.plan.simulated)
     lines = [f"{run.plan.run}{marker}: {_verdict(run, ended=ended, untouched=untouched)}", "", outcome_table(run)]
-    strange = [(account.doubled, "doubled"), (account.unknown, "unknown"), (account.unreadable, "unreadable")]
-    told = [f"{count:,} {word}" for count, word in strange if count]
+    told = [f"{count:,} {word}" for word, count in _left_aside(account).items() if count]
     if told:
         lines += ["", f"Result lines left aside, never loaded: {', '.join(told)}."]
     if ended:
@@ -52,6 +52,11 @@ def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched
     else:
         lines += ["", f"Next: {render.command('run', spec)}"]
     return "\n".join(lines)
+
+
+def _left_aside(account: Account) -> dict[str, int]:
+    """Result lines that are nobody's outcome; `conflicting` are those of `doubled` that say something else."""
+    return {name: getattr(account, name) for name in ("doubled", "conflicting", "unknown", "unreadable")}
 
 
 def _verdict(run: RunView, *, ended: bool, untouched: bool) -> str:

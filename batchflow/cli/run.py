@@ -96,7 +96,7 @@ def _resume(path: Path) -> _Order:
             f"the run {plan.run} asks {plan.scope}, the settings here lead to {target.scope}",
             hint="set the address it was started with (OPENAI_BASE_URL) and run again",
         )
-    return _Order(path, experiment, target, folder.path.parent.parent, planned)
+    return _Order(path, experiment, target, folder.project, planned)
 
 
 def _step(until: str | None) -> str:

@@ -74,7 +74,7 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
 
 def reopen(folder: RunFolder) -> Planned:
     """A run that exists, locked for advancing; its study is not looked at. Raises RunBusy as `plan_run` does."""
-    project = Project(folder.path.parent.parent)
+    project = Project(folder.project)
     with project.locked():
         held = lock(folder)
         try:

@@ -19,6 +19,11 @@ class RunFolder:
         return self.path.name
 
     @property
+    def project(self) -> Path:
+        """The folder of the spec that it was run from."""
+        return self.path.parent.parent
+
+    @property
     def journal(self) -> Path:
         return self.path / "journal.jsonl"
 

@@ -118,16 +118,18 @@ class Sink:
         """Take all of a run out of the tables."""
         self._change_runs(lambda: self._delete_run(run_id))
 
-    def account(self, run_id: str) -> dict[str, int]:
-        """Requests of a run by outcome, owed kinds included, as the tables have it. A request with neither counts as
-        `unaccounted`, which must not be.
+    def account(self, run_id: str) -> tuple[dict[str, int], dict[str, int]]:
+        """Requests of a run by final outcome and by kind of owed, as the tables have it. One with neither counts as
+        owed `unaccounted`, which must not be.
         """
         query = (
-            f"SELECT coalesce(a.outcome, q.owed, ?) AS kind, count(*) FROM requests q {views.FINAL_ANSWER} "
-            "WHERE q.run_id = ? GROUP BY kind ORDER BY kind"
+            "SELECT a.outcome IS NOT NULL AS final, coalesce(a.outcome, q.owed, ?) AS kind, count(*) "
+            f"FROM requests q {views.FINAL_ANSWER} WHERE q.run_id = ? GROUP BY final, kind ORDER BY kind"
         )
         with explained(self._store.path):
-            return dict(self._store.with_room(lambda: self._store.rows(query, [UNACCOUNTED, run_id])))
+            rows = self._store.with_room(lambda: self._store.rows(query, [UNACCOUNTED, run_id]))
+        final, owed = ({kind: count for was, kind, count in rows if was is which} for which in (True, False))
+        return final, owed
 
     def close(self) -> None:
         self._store.close()

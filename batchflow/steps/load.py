@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from batchflow.errors import SinkError
+from batchflow.errors import BatchflowError
 from batchflow.journal.state import IN_FLIGHT, Phase, RunState, ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
@@ -33,36 +33,39 @@ class Loader:
         """Whether the database is there, in today's layout, with exactly this run's rows."""
         if not self.database.is_file():
             return False
-        sink = Sink.open(self.database)
-        try:
-            return sink.has(self._plan.run, batches=[_batch_id(shard) for shard in _collected(state)])
-        finally:
-            sink.close()
+        with Sink.open(self.database) as sink:
+            there = sink.has(self._plan.run, batches=[_batch_id(shard) for shard in _collected(state)])
+            return there and not self._difference(sink, state)
 
     def load(self, state: RunState, *, anew: bool = False) -> int:
-        """Load every collected shard that the tables lack (all of them, anew); returns the response rows added.
+        """Load every collected shard that the tables lack; all of them, anew, also where the tables do not add up.
 
-        Raises DatabaseHeld if another program holds the database, SinkError if the tables do not add up.
+        Returns the response rows added. Raises DatabaseHeld if another program holds the database, SinkError if it does
+        not do what it should.
         """
         for shard in _collected(state):
             if anew or shard.name not in self._checked:
                 check_evidence(self.folder, (shard.collected or {})["files"])
                 self._checked.add(shard.name)
-        sink = Sink.open(self.database)
-        try:
-            if anew and sink.loaded(self._plan.run) is not None:
-                sink.drop_run(self._plan.run)
-            there = sink.loaded(self._plan.run)
-            if there is None:
-                self.others_dropped = sink.begin(self._plan, self.folder) or self.others_dropped
-                there = frozenset()
-            rows = sum(self._shard(sink, shard) for shard in _collected(state) if _batch_id(shard) not in there)
-            sink.set_waiting(self._plan.run, in_flight=[s.number for s in state.shards(1) if s.phase in IN_FLIGHT])
+        with Sink.open(self.database) as sink:
+            rows = self._fill(sink, state, anew=anew)
+            if not anew and self._difference(sink, state):  # somebody else changed them
+                rows = self._fill(sink, state, anew=True)
+            self._check(sink, state)
             sink.set_run(self._run_row(state))
             sink.refresh()
-            self._check(sink, state)
-        finally:
-            sink.close()
+        return rows
+
+    def _fill(self, sink: Sink, state: RunState, *, anew: bool) -> int:
+        there = sink.loaded(self._plan.run)
+        if anew and there is not None:
+            sink.drop_run(self._plan.run)
+            there = None
+        if there is None:
+            self.others_dropped = sink.begin(self._plan, self.folder) or self.others_dropped
+            there = frozenset()
+        rows = sum(self._shard(sink, shard) for shard in _collected(state) if _batch_id(shard) not in there)
+        sink.set_waiting(self._plan.run, in_flight=[s.number for s in state.shards(1) if s.phase in IN_FLIGHT])
         return rows
 
     def _shard(self, sink: Sink, shard: ShardState) -> int:
@@ -89,17 +92,20 @@ class Loader:
             cost_usd=None,
         )
 
+    def _difference(self, sink: Sink, state: RunState) -> str:
+        """What is wrong with law 3, if anything: tables and journal count the same, and both count every request."""
+        (final, owed), account = sink.account(self._plan.run), account_of(state)
+        same_final = final == {kind: count for kind, count in account.final.items() if count}
+        if same_final and sum(owed.values()) == account.owed.total() == self._plan.requests - account.final.total():
+            return ""
+        return (
+            f"the account of {self._plan.run} does not add up: {self._plan.requests} requests; the tables have {final} "
+            f"and owe {owed}, the journal has {dict(account.final)} and owes {dict(account.owed)}"
+        )
+
     def _check(self, sink: Sink, state: RunState) -> None:
-        """Law 3: the tables and the journal count the same, and both count every request."""
-        loaded, account = sink.account(self._plan.run), account_of(state)
-        finals = {kind: loaded.get(kind, 0) for kind in account.final}
-        total = sum(loaded.values())
-        if total != self._plan.requests or (account.owed.total() == 0 and finals != dict(account.final)):
-            raise SinkError(
-                f"the account of {self._plan.run} does not add up: {self._plan.requests} requests, tables {loaded}, "
-                f"journal {dict(account.outcomes)}",
-                hint=f"`batchflow load --rebuild {self._plan.run}` makes the tables anew; please report this",
-            )
+        if difference := self._difference(sink, state):
+            raise BatchflowError(difference, hint="the run's folder has everything; please report this")
 
 
 def _collected(state: RunState) -> Iterator[ShardState]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.crash.harness import Study
@@ -138,6 +139,40 @@ def test_a_held_database_does_not_stop_a_run(make_study: Make) -> None:
     study.check_account()
 
 
+def test_a_damaged_database_stops_nothing_but_the_load(make_study: Make) -> None:
+    study = make_study(faults=[{"fault": "expire", "nth": [1], "fraction": 0.4}])
+    database = study.folder / "results.duckdb"
+    database.write_bytes(b"not a database at all" * 1000)
+    ended = study.run()
+    assert ended.status == 5, ended.stderr
+    assert "move it away" in ended.stderr
+    assert len(study.events("collected")) == 5  # a round and what it left, both fetched
+    before = calls(study)
+    database.unlink()
+    assert study.run().status == 0
+    assert calls(study) == before
+    study.check_account()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM responses WHERE custom_id LIKE '%3-%'",
+        "UPDATE requests SET owed = 'missing'",
+        "DELETE FROM batches",
+    ],
+)
+def test_tables_that_somebody_changed_are_made_again(make_study: Make, change: str) -> None:
+    study = make_study()
+    assert study.run().status == 0
+    before = study.query("SELECT * FROM results ORDER BY ALL")
+    with duckdb.connect(str(study.folder / "results.duckdb")) as con:
+        con.execute(change)
+    assert study.run().status == 0
+    assert study.query("SELECT * FROM results ORDER BY ALL") == before
+    study.check_account()
+
+
 @pytest.mark.parametrize("holds", [1, 3])
 def test_full_queue_costs_few_creates(make_study: Make, holds: int) -> None:
     study = make_study(rows=12, per_shard=1, faults=[{"fault": "token_limit", "batches": holds}], delay=0.2)
@@ -194,7 +229,7 @@ def test_every_kind_of_row_gets_one_outcome(make_study: Make) -> None:
         "error": 1,
     }
     assert record["requests"] == {"total": 12, "answered": 7, "failed": 5, "owed": 0, "reused": 0}
-    assert record["lines"] == {"doubled": 1, "unknown": 1, "unreadable": 0}
+    assert record["lines"] == {"doubled": 1, "conflicting": 0, "unknown": 1, "unreadable": 0}
     assert calls(study)[CREATE] == 1
     assert study.run().status == 4
     assert calls(study)[CREATE] == 1

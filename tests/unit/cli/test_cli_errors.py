@@ -110,7 +110,7 @@ CASES = {
     "database-held": Case(("results",), 5, around=held),
     "database-held-load": Case(("load", "--rebuild"), 5, around=held),
     "database-damaged": Case(
-        ("results",), 1, lambda study: (study / "results.duckdb").write_bytes(b"no database " * 999)
+        ("results",), 5, lambda study: (study / "results.duckdb").write_bytes(b"no database " * 999)
     ),
     "journal-damaged": Case(("status",), 9, damage_journal),
     "journal-damaged-run": Case(("run", "experiment.yaml"), 9, damage_journal),

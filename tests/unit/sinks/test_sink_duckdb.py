@@ -394,7 +394,7 @@ def test_killed_around_the_commit(tmp_path: Path, database: Path, window: str, t
     assert child.returncode == -9
     assert query(database, "SELECT count(*), min(content[:3]), max(content[:3]) FROM results") == [(4000, text, text)]
     with Sink.open(database) as sink:
-        assert sink.account(made.run) == {"answered": 4000}
+        assert sink.account(made.run) == ({"answered": 4000}, {})
         assert sink.has(made.run, batches=["batch_a"]) is (text == "old"), "set_run did not come after the new load"
 
 
