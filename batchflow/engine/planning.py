@@ -17,7 +17,7 @@ from batchflow.identity import IDENTITY_VERSION
 from batchflow.journal.journal import Journal
 from batchflow.journal.state import Phase, ShardState
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.model import ColumnFacts, Plan, SourceFacts
+from batchflow.plan.model import Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
 from batchflow.plan.study import SPEC_NAME, Study
 from batchflow.results.outcome import Outcome
@@ -184,7 +184,7 @@ def _plan(study: Study, run: str, fingerprint: str, source: SourceFacts, *, requ
         requests=requests,
         distinct=distinct,
         source=source,
-        columns=tuple(ColumnFacts(c.name, c.stored, c.results) for c in study.reading.columns),
+        columns=study.reading.columns,
         template_sha256=study.template.digest,
         database=experiment.output.database,
         raw=experiment.output.raw,

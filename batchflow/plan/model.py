@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchflow.errors import SetupError
+from batchflow.sources.columns import Column
 
 MANIFEST_SCHEMA: Final = "batchflow.manifest/1"
 
@@ -27,15 +28,6 @@ class SourceFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnFacts:
-    """A data column: its header, its name in rows.parquet and the data table, and its name in `results`."""
-
-    name: str
-    stored: str
-    results: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """distinct is the number of different prompts among the requests; database is relative to the project's folder."""
 
@@ -52,7 +44,7 @@ class Plan:
     requests: int
     distinct: int
     source: SourceFacts
-    columns: tuple[ColumnFacts, ...]
+    columns: tuple[Column, ...]
     template_sha256: str
     database: str
     raw: bool
@@ -76,7 +68,7 @@ def read_plan(path: Path) -> Plan:
                 f"{path} was written by another version of batchflow ({schema})", hint="use the version that wrote it"
             )
         source = SourceFacts(**value.pop("source"))
-        columns = tuple(ColumnFacts(**column) for column in value.pop("columns"))
+        columns = tuple(Column(**column) for column in value.pop("columns"))
         return Plan(source=source, columns=columns, **value)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SetupError(

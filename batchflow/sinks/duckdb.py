@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from batchflow import failpoints
@@ -14,7 +13,7 @@ from batchflow.errors import SinkError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
 from batchflow.sinks import layout, views
-from batchflow.sinks.connection import Store, explained, open_for_writing
+from batchflow.sinks.connection import StoreUser, explained, open_for_writing
 from batchflow.sinks.layout import Layout, data_table
 from batchflow.sinks.model import BatchRow, ResponseRow, RunRow
 from batchflow.sinks.values import Storer, chunks
@@ -30,11 +29,8 @@ UNACCOUNTED: Final = "unaccounted"
 Owed = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 
-class Sink:
+class Sink(StoreUser):
     """The one writer of a results database. Keep it open only while loading: nobody else can read meanwhile."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -130,17 +126,6 @@ class Sink:
             rows = self._store.with_room(lambda: self._store.rows(query, [UNACCOUNTED, run_id]))
         final, owed = ({kind: count for was, kind, count in rows if was is which} for which in (True, False))
         return final, owed
-
-    def close(self) -> None:
-        self._store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _begin(self, plan: Plan, folder: RunFolder) -> bool:
         dropped = layout.prepare(self._store)

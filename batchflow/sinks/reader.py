@@ -4,13 +4,12 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final
 
 from batchflow import files
 from batchflow.errors import SetupError
 from batchflow.sinks import layout, views
-from batchflow.sinks.connection import Store, explained, open_for_reading
+from batchflow.sinks.connection import StoreUser, explained, open_for_reading
 from batchflow.sources.database import literal
 
 _PART_REQUESTS: Final = 4000
@@ -19,11 +18,8 @@ _SAMPLE: Final = 500
 _BLOCK: Final = 1 << 20
 
 
-class Reader:
+class Reader(StoreUser):
     """A run's results have the shape of the view `results`, whichever run of its experiment is the current one."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
     def columns(self, run_id: str) -> list[str]:
         """The names of the columns. Errors: SetupError if the run is not in the database."""
@@ -52,17 +48,6 @@ class Reader:
                 self._write_csv(run_id, handle)
         else:
             self._write_csv(run_id, target)
-
-    def close(self) -> None:
-        self._store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _write_csv(self, run_id: str, target: BinaryIO) -> None:
         header = "true"

@@ -1,6 +1,7 @@
 """Names of columns that cannot collide: with ours, or with one another where case does not count (DuckDB)."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 ROWS_RESERVED: Final = frozenset({"row_number", "row_id"})
@@ -9,6 +10,15 @@ RESULTS_RESERVED: Final = frozenset({
     "outcome", "content", "refusal", "finish_reason", "model_answered", "prompt_tokens", "cached_tokens",
     "completion_tokens", "reasoning_tokens", "total_tokens", "cost_usd",
 })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name in the header, in rows.parquet and the data table, and in the view `results`."""
+
+    name: str
+    stored: str
+    results: str
 
 
 def resolve(names: Sequence[str], reserved: Collection[str], prefix: str = "data_") -> list[str]:

@@ -7,21 +7,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from batchflow.errors import DataError, Fault
-from batchflow.sources.columns import RESULTS_RESERVED, ROWS_RESERVED, resolve
+from batchflow.sources.columns import RESULTS_RESERVED, ROWS_RESERVED, Column, resolve
 from batchflow.sources.scan import Record, Scanner, check_start, header_text
 
 SHOWN_FAULTS: Final = 20
 _NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars (|)"}
 _TAB_SUFFIXES: Final = {".tsv", ".tab"}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its name in the header, in rows.parquet, and in the table of results."""
-
-    name: str
-    stored: str
-    results: str
 
 
 @dataclass(frozen=True, slots=True)

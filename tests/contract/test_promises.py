@@ -91,9 +91,10 @@ def test_answers_never_cross_scopes(make_study: Make) -> None:
     assert study.query("SELECT DISTINCT simulated FROM results") == [(False,)]
 
 
-def test_killed_in_create_and_resumed_under_another_key(make_study: Make) -> None:
+@pytest.mark.parametrize("failpoint", ["start.after-create", "collect.before-publish"])
+def test_killed_and_resumed_under_another_key(make_study: Make, failpoint: str) -> None:
     study = make_study(per_shard=12)
-    assert study.run(failpoint="start.after-create").status == -9
+    assert study.run(failpoint=failpoint).status == -9
     ended = study.run(key="sk-somebody-else")
     assert ended.status == 6
     assert "another key" in ended.stderr
@@ -328,17 +329,6 @@ def test_answers_that_cannot_be_fetched_are_not_bought_again(make_study: Make, f
 
 def test_result_files_that_come_late_are_waited_for(make_study: Make) -> None:
     study = make_study(faults=[{"fault": "http_error", "on": "files.content", "status": 404, "nth": [1, 2, 3, 4, 5]}])
-    assert study.run().status == 0
-    study.check_account()
-
-
-def test_another_key_after_the_batch_has_ended(make_study: Make) -> None:
-    study = make_study(per_shard=12)
-    assert study.run(failpoint="collect.before-publish").status == -9
-    ended = study.run(key="sk-somebody-else")
-    assert ended.status == 6
-    assert "another key" in ended.stderr
-    assert calls(study)[CREATE] == 1
     assert study.run().status == 0
     study.check_account()
 

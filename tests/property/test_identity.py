@@ -23,6 +23,7 @@ from batchflow.identity import (
     sha256_hex,
 )
 from batchflow.sources.maps import Built, MapWriter
+from tests.property.halves import joined
 
 quick = settings(max_examples=50, deadline=None)
 
@@ -41,15 +42,6 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, 
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4), max_leaves=20
 )
-
-
-def joined(value: Any) -> Any:
-    """The value as JSON can say it: two half characters that meet are one."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-    if isinstance(value, list):
-        return [joined(member) for member in value]
-    return {joined(key): joined(member) for key, member in value.items()} if isinstance(value, dict) else value
 
 
 @quick

@@ -1,7 +1,6 @@
 """Whatever is recorded comes back; whatever happens to the tail costs at most the last event; the fold follows."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -11,6 +10,7 @@ from batchflow.errors import JournalDamaged
 from batchflow.journal.events import PAYLOADS, Event, decode, encode
 from batchflow.journal.journal import Journal, replay
 from batchflow.journal.state import RunState, apply, fold
+from tests.property.halves import joined
 from tests.unit.journal.histories import Teller, built, header, intent, uploaded
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -28,15 +28,6 @@ def events(draw: st.DrawFn) -> Event:
     payload = {name: draw(VALUES) for name in sorted(PAYLOADS[kind])}
     step = draw(st.sampled_from(["", "build", "start"]))
     return Event(kind, payload, step=step, round=draw(st.integers(0, 9)), shard=draw(st.integers(0, 10**6)))
-
-
-def joined(value: Any) -> Any:
-    """The value as JSON can say it: two half characters that meet are one."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-    if isinstance(value, list):
-        return [joined(member) for member in value]
-    return {joined(key): joined(member) for key, member in value.items()} if isinstance(value, dict) else value
 
 
 @quick

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.model import ColumnFacts, Plan, SourceFacts, read_plan
+from batchflow.plan.model import Plan, SourceFacts, read_plan
 from batchflow.plan.project import again_of, name_run
 from batchflow.plan.shards import Place, ShardCutter, shard_name
+from batchflow.sources.columns import Column
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -97,7 +98,7 @@ PLANS = st.builds(
     distinct=st.integers(0),
     identity_version=st.integers(1, 3),
     source=st.builds(SourceFacts, *[TEXT] * 4, st.integers(0), TEXT, st.booleans()),
-    columns=st.lists(st.builds(ColumnFacts, TEXT, TEXT, TEXT), max_size=3).map(tuple),
+    columns=st.lists(st.builds(Column, TEXT, TEXT, TEXT), max_size=3).map(tuple),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),
 )
 

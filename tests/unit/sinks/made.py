@@ -8,9 +8,9 @@ import duckdb
 
 from batchflow.identity import custom_id
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.model import ColumnFacts, Plan, SourceFacts
+from batchflow.plan.model import Plan, SourceFacts
 from batchflow.sinks.duckdb import BatchRow, ResponseRow, RunRow
-from batchflow.sources.columns import RESULTS_RESERVED, ROWS_RESERVED, resolve
+from batchflow.sources.columns import RESULTS_RESERVED, ROWS_RESERVED, Column, resolve
 from batchflow.sources.database import identifier, literal
 from batchflow.sources.maps import Built, MapWriter
 
@@ -83,7 +83,7 @@ def make(
         run=run, experiment=experiment, created_at=created_at, fingerprint=PRINT * 8, scope="openai/api.openai.com",
         provider="openai", host="api.openai.com", simulated=simulated, endpoint="/v1/chat/completions", model="gpt-4o",
         requests=len(rows) * replicates, distinct=len(rows), source=SOURCE,
-        columns=tuple(ColumnFacts(*names) for names in zip(names, stored, shown, strict=True)), template_sha256="",
+        columns=tuple(Column(*names) for names in zip(names, stored, shown, strict=True)), template_sha256="",
         database="results.duckdb", raw=False,
     )  # fmt: skip
     return Made(plan, folder)
