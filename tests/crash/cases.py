@@ -49,7 +49,7 @@ def combinations() -> Iterator[Case]:
         (
             {"fault": "token_limit", "batches": 1},
             {"fault": "lost_reply", "on": "batches.create", "nth": [4, 6]},
-            {"fault": "list_lag", "seconds": 0.5},
+            {"fault": "list_lag", "seconds": 0.5, "nth": [4, 6]},
         ),
         {"settle": "0.8s", "rows": 9, "in_flight": 3},
     )

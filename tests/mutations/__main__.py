@@ -4,6 +4,7 @@ A patch begins with `# what it breaks` and `# killed by: <pytest arguments>`; th
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def main() -> int:
 
 def one(patch: Path) -> bool:
     lines = patch.read_text().splitlines()
-    tests = next(line.removeprefix(MARK) for line in lines if line.startswith(MARK)).split()
+    tests = shlex.split(next(line.removeprefix(MARK) for line in lines if line.startswith(MARK)))
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=SKIPPED)
