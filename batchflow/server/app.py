@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse
+from starlette.routing import Match
 
 from batchflow import clock
 from batchflow.files import ShardFile
@@ -18,6 +19,7 @@ from batchflow.server.fault_kinds import ROUTES
 from batchflow.server.faults import Faults, Rule
 from batchflow.server.ids import batch_id, file_id
 from batchflow.server.ledger import Ledger
+from batchflow.server.openapi import document
 from batchflow.server.parameters import DAY, batch_values, check_upload, limit_of, upload_expiry
 from batchflow.server.store import Store, StoredBatch, StoredFile
 from batchflow.server.upload import UploadParser
@@ -25,6 +27,7 @@ from batchflow.server.wire import ApiError, batch_object, file_object, no_such_b
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+METHOD_NOT_ALLOWED = 405
 _MONTH = 30 * DAY
 _HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
@@ -62,6 +65,7 @@ class Api:
         for event, handler in handlers.items():
             method, path = ROUTES[event].split(" ")
             app.add_api_route(path, self._struck(event, handler), methods=[method], response_model=None)
+        app.add_api_route("/openapi.json", self._described, methods=["GET"], response_model=None)
         app.add_api_route("/admin/health", self._health, methods=["GET"], response_model=None)
         app.add_api_route("/admin/audit", self._audit, methods=["GET"], response_model=None)
         app.add_api_route("/admin/shutdown", self._shutdown, methods=["POST"], response_model=None)
@@ -248,6 +252,9 @@ class Api:
                     shown.pop(name, None)
         return shown
 
+    async def _described(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
+        return JSONResponse(document())
+
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
         return JSONResponse({"status": "ok", "pid": os.getpid(), **self._about})
 
@@ -298,4 +305,11 @@ async def _refused(request: Request, refusal: Exception) -> Response:  # noqa: A
 async def _no_route(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, HTTPException)  # noqa: S101 - registered for this class alone
     error = ApiError(refusal.status_code, f"Unknown request URL: {request.method} {request.url.path}.", "unknown_url")
-    return JSONResponse(error.body(), error.status)
+    headers = {"allow": ", ".join(_allowed(request))} if error.status == METHOD_NOT_ALLOWED else None
+    return JSONResponse(error.body(), error.status, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of this path: each is a route of its own."""
+    known = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted(method for route in known for method in route.methods)

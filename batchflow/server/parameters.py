@@ -41,6 +41,8 @@ def expiry_of(anchor: Any, seconds: Any, name: str) -> int:
     """Seconds to keep a file, from its creation on."""
     if anchor != "created_at":
         raise wrong_value(f"{name}.anchor", anchor, ("created_at",))
+    if isinstance(seconds, float) and seconds.is_integer():
+        seconds = int(seconds)  # JSON knows one kind of number
     if type(seconds) is not int or not _SHORTEST <= seconds <= _LONGEST:
         raise ApiError(
             400,
@@ -119,6 +121,10 @@ def _output_expiry(kept: Any) -> int | None:
         return None
     if not isinstance(kept, dict):
         raise wrong_type("output_expires_after", "an object")
+    for name in kept:
+        if name not in {"anchor", "seconds"}:
+            param = f"output_expires_after.{name}"
+            raise ApiError(400, f"Unknown parameter: '{param}'.", "unknown_parameter", param)
     return expiry_of(kept.get("anchor"), kept.get("seconds"), "output_expires_after")
 
 
