@@ -2,7 +2,7 @@
 BIN ?= .venv/bin
 SEEDS ?= 100
 
-.PHONY: check format lint types contracts test crash mutate bench lock
+.PHONY: check format lint types contracts test crash clients mutate bench lock
 
 check: lint types contracts test
 
@@ -25,6 +25,9 @@ test:
 
 crash:           ## every failpoint, every combination, SEEDS random kills: one line each
 	$(BIN)/python -m tests.crash --seeds $(SEEDS)
+
+clients:         ## curl and OpenAI's JavaScript client (from npm) against the local server
+	$(BIN)/python -m tests.server.official_clients
 
 mutate:          ## apply each patch of tests/mutations to a copy; each must be killed
 	$(BIN)/python -m tests.mutations
