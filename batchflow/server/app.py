@@ -1,7 +1,6 @@
 """The routes of the Files and Batches API, each counted, with the faults that strike its calls."""
 
 import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,24 +8,25 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse
+from starlette.responses import FileResponse, JSONResponse
 
 from batchflow import clock
 from batchflow.files import ShardFile
-from batchflow.server.connection import Cut, cut_download
+from batchflow.server.connection import cut_download
+from batchflow.server.disguise import gone, shown
 from batchflow.server.fault_kinds import ROUTES
-from batchflow.server.faults import Faults, Rule
-from batchflow.server.ids import batch_id, file_id
+from batchflow.server.faults import Faults
+from batchflow.server.ids import bare, batch_id, file_id
 from batchflow.server.ledger import Ledger
 from batchflow.server.parameters import DAY, batch_values, check_upload, limit_of, upload_expiry
+from batchflow.server.spoiling import damaged, prevented, spoilt
 from batchflow.server.store import Store, StoredBatch, StoredFile
 from batchflow.server.upload import UploadParser
-from batchflow.server.wire import ApiError, batch_object, file_object, no_such_batch, no_such_file, page, wrong_value
+from batchflow.server.wire import ApiError, file_object, no_such_batch, no_such_file, page, wrong_value
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 _MONTH = 30 * DAY
-_HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 class _Download(FileResponse):
@@ -75,22 +75,21 @@ class Api:
         async def call(request: Request) -> Response:
             ordinal = self._store.count_call(ROUTES[event])
             rules = list(self._faults.on_call(event, ordinal))
-            for rule in rules:
-                if rule.kind == "http_error":
-                    await _drain(request)
-                    return _http_error(rule)
+            for answer in filter(None, map(prevented, rules)):
+                await _drain(request)
+                return answer
             request.state.rules = {rule.kind: rule for rule in rules}
             response = await handler(request)
             for rule in rules:
                 if rule.kind == "reply_delay":
                     await asyncio.sleep(rule["seconds"])
-            return Cut() if any(rule.kind == "lost_reply" for rule in rules) else response
+            return spoilt(request.state.rules, response)
 
         return call
 
     def _file(self, request: Request, identity: str) -> StoredFile:
         stored = self._store.file(request.state.project, identity, clock.unix())
-        if stored is None:
+        if stored is None or gone(self._faults, self._store, identity):
             raise no_such_file(identity)
         return stored
 
@@ -102,7 +101,8 @@ class Api:
         return batch
 
     async def _create_file(self, request: Request) -> Response:
-        shard = ShardFile(self._store.path_of(file_id()))
+        identity = bare(file_id()) if "bare_ids" in request.state.rules else file_id()
+        shard = ShardFile(self._store.path_of(identity))
         try:
             parser = UploadParser(request.headers.get("content-type", ""), shard.write)
             async for piece in request.stream():
@@ -174,11 +174,12 @@ class Api:
     async def _create_batch(self, request: Request) -> Response:
         values = batch_values(await request.body())
         now = clock.unix()
+        identity = bare(batch_id(now)) if "bare_ids" in request.state.rules else batch_id(now)
         batch = self._store.add_batch(
-            {"id": batch_id(now), "project": request.state.project, "created": now, "expires": now + DAY, **values}
+            {"id": identity, "project": request.state.project, "created": now, "expires": now + DAY, **values}
         )
-        if any(self._faults.on_batch("drop_metadata", batch.number)):
-            self._store.update_batch(batch, metadata=None)
+        for rule in self._faults.on_batch("drop_metadata", batch.number):
+            self._store.update_batch(batch, metadata="{}" if rule["as"] == "empty" else None)
             batch = self._batch_of(request, batch.id)
         self._wake()
         return JSONResponse(self._shown(batch))
@@ -204,7 +205,7 @@ class Api:
             before = last.number
         found = self._store.list_batches(request.state.project, before=before, hidden=self._hidden(), limit=limit + 1)
         items = [self._shown(batch) for batch in found[:limit]]
-        return _damaged(page(items, has_more=len(found) > limit or how == "repeat_page"), how)
+        return damaged(page(items, has_more=len(found) > limit or how == "repeat_page"), how)
 
     def _hidden(self) -> set[int]:
         """The batches that lists do not show yet."""
@@ -233,20 +234,7 @@ class Api:
 
     def _shown(self, batch: StoredBatch) -> dict[str, Any]:
         """The batch as its faults want it seen."""
-        shown = batch_object(batch)
-        for rule in self._faults.on_batch("status", batch.number):
-            if batch.status in ("validating", "in_progress") and clock.unix() < batch.created + rule["seconds"]:
-                shown["status"] = rule["value"]
-        for rule in self._faults.on_batch("result_file", batch.number):
-            name = f"{rule['which']}_file_id"
-            match rule["as"]:
-                case None | "null":
-                    shown[name] = None
-                case "empty_string":
-                    shown[name] = ""
-                case "absent":
-                    shown.pop(name, None)
-        return shown
+        return shown(self._faults, batch)
 
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
         return JSONResponse({"status": "ok", "pid": os.getpid(), **self._about})
@@ -267,27 +255,6 @@ async def _drain(request: Request) -> None:
             pass
     except (ClientDisconnect, RuntimeError):
         return
-
-
-def _http_error(rule: Rule) -> Response:
-    kind = "server_error" if rule["status"] >= 500 else "invalid_request_error"  # noqa: PLR2004 - HTTP
-    message = rule["message"] if rule["message"] is not None else f"Simulated error {rule['status']}."
-    error = ApiError(rule["status"], message, rule["code"], kind=kind, retry_after=rule["retry_after"])
-    return JSONResponse(error.body(), error.status, headers=error.headers())
-
-
-def _damaged(listed: dict[str, Any], how: str | None) -> Response:
-    match how:
-        case "null_data":
-            return JSONResponse({**listed, "data": None, "has_more": False})
-        case "error_object":
-            return JSONResponse(
-                {"error": {"message": "upstream error", "type": "server_error", "param": None, "code": None}}
-            )
-        case "html":
-            return HTMLResponse(_HTML)
-        case _:
-            return Response(json.dumps(listed), media_type="application/json")
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:  # noqa: ARG001 - the signature is starlette's

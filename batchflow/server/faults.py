@@ -34,6 +34,11 @@ class Rule:
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
 
+    def list_of(self, name: str) -> list[Any]:
+        """An argument that may be one value or a list."""
+        value = self.arguments[name]
+        return value if isinstance(value, list) else [value]
+
     def strikes(self, seed: int, ordinal: int, salt: str = "") -> bool:
         """Whether it strikes the thing of this ordinal (a call, a batch, or a row within `salt`)."""
         if self.every and ordinal % self.every:
@@ -62,6 +67,10 @@ class Faults:
         for rule in self._rules:
             if rule.kind == kind and (not rule.nth or number in rule.nth) and rule.strikes(self._seed, number):
                 yield rule
+
+    def any_of(self, kind: str) -> bool:
+        """Whether there is any rule of this kind."""
+        return any(rule.kind == kind for rule in self._rules)
 
     def for_rows(self, number: int) -> list[Rule]:
         """The row rules that concern the batch of this ordinal; ask `row_strikes` for each row."""

@@ -249,6 +249,16 @@ class Store:
         found = self.rows("SELECT * FROM batches WHERE id = ? AND project = ?", (batch_id, project))
         return StoredBatch(*found[0]) if found else None
 
+    @property
+    def opened(self) -> float:
+        """When the first batch was made; 0 before."""
+        return float(self.rows("SELECT coalesce(min(created), 0) FROM batches")[0][0])
+
+    def batches_of_file(self, identity: str) -> list[StoredBatch]:
+        """The batches that read this file, or wrote it."""
+        query = "SELECT * FROM batches WHERE input_file_id = ? OR output_file_id = ? OR error_file_id = ?"
+        return [StoredBatch(*row) for row in self.rows(query, [identity] * 3)]
+
     def open_batches(self) -> list[StoredBatch]:
         marks = ", ".join(f"'{status}'" for status in UNFINISHED)
         query = f"SELECT * FROM batches WHERE status IN ({marks}) ORDER BY number"  # noqa: S608 - own constants
