@@ -1,6 +1,7 @@
 """The routes of the Files and Batches API, each counted, with the faults that strike its calls."""
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,7 +16,7 @@ from batchflow.files import ShardFile
 from batchflow.server.connection import cut_download
 from batchflow.server.disguise import gone, shown
 from batchflow.server.fault_kinds import ROUTES
-from batchflow.server.faults import Faults
+from batchflow.server.faults import OWN_FAULTS, Faults, Rule, faults_of_batch
 from batchflow.server.ids import bare, batch_id, file_id
 from batchflow.server.ledger import Ledger
 from batchflow.server.parameters import DAY, batch_values, check_upload, limit_of, upload_expiry
@@ -173,11 +174,20 @@ class Api:
 
     async def _create_batch(self, request: Request) -> Response:
         values = batch_values(await request.body())
+        written, own = _own_faults(values["metadata"])
         now = clock.unix()
         identity = bare(batch_id(now)) if "bare_ids" in request.state.rules else batch_id(now)
         batch = self._store.add_batch(
-            {"id": identity, "project": request.state.project, "created": now, "expires": now + DAY, **values}
+            {
+                "id": identity,
+                "project": request.state.project,
+                "created": now,
+                "expires": now + DAY,
+                "faults": written,
+                **values,
+            }
         )
+        self._faults.adopt(batch.number, own)
         for rule in self._faults.on_batch("drop_metadata", batch.number):
             self._store.update_batch(batch, metadata="{}" if rule["as"] == "empty" else None)
             batch = self._batch_of(request, batch.id)
@@ -246,6 +256,16 @@ class Api:
     async def _shutdown(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
         self._stop()
         return JSONResponse({"status": "stopping"})
+
+
+def _own_faults(metadata: str | None) -> tuple[str | None, list[Rule]]:
+    """The faults that a client asks for, for this batch alone: as written, and as rules."""
+    written = (json.loads(metadata) if metadata is not None else {}).get(OWN_FAULTS)
+    try:
+        return written, faults_of_batch(written) if written is not None else []
+    except ValueError as error:
+        name = f"metadata.{OWN_FAULTS}"
+        raise ApiError(400, f"Invalid '{name}': {error}.", "invalid_value", name) from error
 
 
 async def _drain(request: Request) -> None:

@@ -202,3 +202,19 @@ def test_every_failure_has_its_words(code: str) -> None:
     told = as_told(code, None, 3, None)
     assert told["line"] == 3
     assert code not in told["message"]
+
+
+def test_faults_of_one_batch_through_its_metadata(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "store", delay=1.0) as server, Client(server) as client:
+        told = {"batchflow_faults": "drop_metadata; expire fraction=0.5; row_error rows=1 status=429"}
+        asked = client.start(_ROWS, metadata=told)
+        assert asked["metadata"] is None
+        server.kill9()
+        server.start()
+        batch = client.wait(asked["id"])
+        assert (batch["status"], batch["request_counts"]) == ("expired", {"total": 8, "completed": 3, "failed": 1})
+        assert client.run(_ROWS, metadata={"other": "expire"})["status"] == "completed"
+        wrong = client.create(batch["input_file_id"], metadata={"batchflow_faults": "expire fractoin=1"})
+        assert wrong.status_code == 400
+        assert wrong.json()["error"]["param"] == "metadata.batchflow_faults"
+        assert "did you mean `fraction`?" in wrong.json()["error"]["message"]
