@@ -2,7 +2,7 @@
 BIN ?= .venv/bin
 SEEDS ?= 100
 
-.PHONY: check format lint types contracts test crash mutate bench lock
+.PHONY: check format lint types contracts test crash faults mutate bench lock
 
 check: lint types contracts test
 
@@ -25,6 +25,9 @@ test:
 
 crash:           ## every failpoint, every combination, SEEDS random kills: one line each
 	$(BIN)/python -m tests.crash --seeds $(SEEDS)
+
+faults:          ## every fault of tests/faults against the runner; writes the table in docs/reference/faults.md
+	$(BIN)/python -m tests.faults
 
 mutate:          ## apply each patch of tests/mutations to a copy; each must be killed
 	$(BIN)/python -m tests.mutations
