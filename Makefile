@@ -2,7 +2,7 @@
 BIN ?= .venv/bin
 SEEDS ?= 100
 
-.PHONY: check format lint types contracts test crash clients mutate bench lock
+.PHONY: check format lint types contracts test crash clients faults mutate bench lock
 
 check: lint types contracts test
 
@@ -28,6 +28,9 @@ crash:           ## every failpoint, every combination, SEEDS random kills: one 
 
 clients:         ## curl and OpenAI's JavaScript client (from npm) against the local server
 	$(BIN)/python -m tests.server.official_clients
+
+faults:          ## every fault of tests/faults against the runner; writes the table in docs/reference/faults.md
+	$(BIN)/python -m tests.faults
 
 mutate:          ## apply each patch of tests/mutations to a copy; each must be killed
 	$(BIN)/python -m tests.mutations
