@@ -13,7 +13,8 @@ from batchflow.server.connection import Connection
 from batchflow.server.faults import Faults, faults_of_batch
 from batchflow.server.gate import Gate
 from batchflow.server.process import ServeOptions, announced, base_url_of
-from batchflow.server.responder import RESPONDER, RESPONDER_VERSION, Simulator
+from batchflow.server.responder import RESPONDER, RESPONDER_VERSION
+from batchflow.server.simulator import Simulator
 from batchflow.server.store import Store
 from batchflow.server.worker import Pace, Worker
 
