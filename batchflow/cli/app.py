@@ -12,6 +12,7 @@ from batchflow import __version__
 from batchflow.cli import render
 from batchflow.cli.init import init
 from batchflow.cli.load import load
+from batchflow.cli.make_batch_file import make_batch_file
 from batchflow.cli.plan import plan
 from batchflow.cli.results import results
 from batchflow.cli.run import run
@@ -34,7 +35,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (init, validate, plan, run, status, runs, results, show, load, schema, serve):
+COMMANDS = (init, validate, plan, run, status, runs, results, show, load, schema, serve)
+# the steps of the Kellogg deck, one command each
+DECK = (make_batch_file,)
+
+for command in (*COMMANDS, *DECK):
     app.command()(command)
 
 

@@ -15,10 +15,10 @@ from batchflow.errors import BatchflowError
 from batchflow.journal.events import JOURNAL_VERSION, PAYLOADS, decode
 from tests.crash.harness import Zygote
 from tests.docs.conftest import Ran
-from tests.docs.pages import ROOT, UPDATE, code, marked, page, rows, section
+from tests.docs.pages import COMMANDS, ROOT, UPDATE, code, marked, page, rows, section
 
 STUDY = "projects/image-appeal/experiment.yaml"
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+TEMPLATE, DATA = "projects/image-appeal/prompt.json", "projects/image-appeal/personas.csv"
 
 
 def tree(kind: type[BatchflowError]) -> Iterator[type[BatchflowError]]:
@@ -100,6 +100,7 @@ def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
         ("results", "results", STUDY, "--format", "csv", "--output", "all.csv"),
         ("show", "show", f"0000001-1-1-{one}"),
         ("load", "load", STUDY),
+        ("make-batch-file", "make-batch-file", TEMPLATE, DATA),
         ("error", "run", "nothing.yaml"),
         ("error", "run"),
     ]
@@ -132,7 +133,7 @@ def help_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         "# The command line\n\nGenerated from `--help`; `BATCHFLOW_UPDATE_GOLDEN=1 pytest tests/docs` writes it anew.\n"
     ]
     for name in ["", *COMMANDS]:
-        app([*([name] if name else []), "--help"], prog_name="batchflow", standalone_mode=False)
+        app([*name.split(), "--help"], prog_name="batchflow", standalone_mode=False)
         shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.strip().splitlines())
         parts.append(f"## {f'batchflow {name}'.strip()}\n\n```text\n{shown}\n```\n")
     return "\n".join(parts)

@@ -3,6 +3,7 @@
 `BATCHFLOW_UPDATE_GOLDEN=1 pytest tests/unit/cli` rewrites the texts; read the diff.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -58,6 +59,30 @@ def renew_journal(study: Path) -> None:
 
 def drop_database(study: Path) -> None:
     (study / "results.duckdb").unlink()
+
+
+def write_body(study: Path, rows: str = "") -> None:
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say something about {{topic}}"}]}
+    (study / "body.json").write_text(json.dumps(body))
+    if rows:
+        (study / "rows.csv").write_text(rows)
+
+
+def write_batch_file(study: Path) -> None:
+    write_body(study)
+    (study / "batch-requests.jsonl").write_text("{}\n")
+
+
+def spoil_ids(study: Path) -> None:
+    write_body(study, "id,topic\n1,two words\n2,tigers\n")
+
+
+def repeat_ids(study: Path) -> None:
+    write_body(study, "id,topic\n1,bears\n1,tigers\n")
+
+
+def empty_cell(study: Path) -> None:
+    write_body(study, "id,topic\n1,bears\n2,\n")
 
 
 @contextmanager
@@ -119,6 +144,13 @@ CASES = {
     "show-unknown-in-run": Case(("show", "0000009-1-1-01234567", "experiment.yaml"), 2),
     "show-no-id": Case(("show", "x-**"), 2),
     "runs-nowhere": Case(("runs", "elsewhere"), 2),
+    "make-from-nothing": Case(("make-batch-file", "prompt.json", "rows.csv"), 2),
+    "make-again": Case(("make-batch-file", "body.json", "rows.csv"), 2, write_batch_file),
+    "make-bad-ids": Case(("make-batch-file", "body.json", "rows.csv", "--id-col", "topic"), 3, spoil_ids),
+    "make-equal-ids": Case(("make-batch-file", "body.json", "rows.csv", "--id-col", "id"), 3, repeat_ids),
+    "make-no-such-column": Case(("make-batch-file", "body.json", "rows.csv", "--id-col", "ID"), 3, write_body),
+    "make-missing-cell": Case(("make-batch-file", "body.json", "rows.csv"), 3, empty_cell),
+    "make-nowhere": Case(("make-batch-file", "body.json", "rows.csv", "--out", "not/there.jsonl"), 2, write_body),
     "unknown-command": Case(("statu",), 2),
     "unknown-option": Case(("run", "experiment.yaml", "--jsn"), 2),
     "no-argument": Case(("run",), 2),
