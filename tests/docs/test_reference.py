@@ -4,7 +4,9 @@ import importlib
 import json
 import pkgutil
 import re
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from batchflow.journal.events import JOURNAL_VERSION, PAYLOADS, decode
 from tests.crash.harness import Zygote
 from tests.docs.conftest import Ran
 from tests.docs.pages import COMMANDS, ROOT, UPDATE, code, marked, page, rows, section
+from tests.server_process import ServerProcess
 
 STUDY = "projects/image-appeal/experiment.yaml"
 TEMPLATE, DATA = "projects/image-appeal/prompt.json", "projects/image-appeal/personas.csv"
@@ -84,6 +87,31 @@ def explains(pattern: str, field: str) -> bool:
     return field == pattern or pattern.startswith(f"{field}[]")
 
 
+def walk_the_deck(folder: Path, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
+    """The objects of the deck's commands, in the order of the slides."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    with ServerProcess(folder / "store") as server:
+        env = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-test"}
+
+        def tell(command: str, *words: str) -> dict[str, Any]:
+            value = zygote.run(folder, [*command.split(), *words, "--json"], env).json()
+            assert value["schema"] == f"batchflow.{command.replace(' ', '-')}/1", value
+            found.setdefault(command, []).append(value)
+            return value
+
+        tell("make-batch-file", TEMPLATE, DATA)
+        file_id = tell("upload-batch-file", "batch-requests.jsonl")["uploaded"]["id"]
+        batch_id = tell("start-batch", file_id)["batch"]["id"]
+        while not tell("show-batch", batch_id)["batch"]["ended"]:
+            time.sleep(0.05)
+        for command in ("get-batch-results", "cancel-batch"):
+            tell(command, batch_id)
+        for command in ("list-batches", "list-files"):
+            tell(command)
+        tell("delete-file", file_id)
+    return found
+
+
 @pytest.fixture(scope="module")
 def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
     """The objects that the commands print about a local study, by command."""
@@ -100,11 +128,10 @@ def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
         ("results", "results", STUDY, "--format", "csv", "--output", "all.csv"),
         ("show", "show", f"0000001-1-1-{one}"),
         ("load", "load", STUDY),
-        ("make-batch-file", "make-batch-file", TEMPLATE, DATA),
         ("error", "run", "nothing.yaml"),
         ("error", "run"),
     ]
-    found: dict[str, list[dict[str, Any]]] = {}
+    found = walk_the_deck(ran.folder, zygote)
     for command, *arguments in calls:
         value = zygote.run(ran.folder, [*arguments, "--json"]).json()
         assert value["schema"] == f"batchflow.{command}/1"

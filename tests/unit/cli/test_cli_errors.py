@@ -27,6 +27,7 @@ parameters: {model: gpt-4o-mini}
 provider: {name: local}
 polling: {interval: 0.1s}
 """
+AWAY = {"OPENAI_API_KEY": "sk-of-nobody-00000000", "OPENAI_BASE_URL": "https://nobody.invalid/v1"}
 ELSEWHERE = {"OPENAI_API_KEY": "sk-of-nobody-00000000", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
 
 
@@ -71,6 +72,11 @@ def write_body(study: Path, rows: str = "") -> None:
 def write_batch_file(study: Path) -> None:
     write_body(study)
     (study / "batch-requests.jsonl").write_text("{}\n")
+
+
+def write_good_file(study: Path) -> None:
+    line = {"custom_id": "id_0", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-4o"}}
+    (study / "good.jsonl").write_text(json.dumps(line) + "\n")
 
 
 def spoil_ids(study: Path) -> None:
@@ -151,6 +157,15 @@ CASES = {
     "make-no-such-column": Case(("make-batch-file", "body.json", "rows.csv", "--id-col", "ID"), 3, write_body),
     "make-missing-cell": Case(("make-batch-file", "body.json", "rows.csv"), 3, empty_cell),
     "make-nowhere": Case(("make-batch-file", "body.json", "rows.csv", "--out", "not/there.jsonl"), 2, write_body),
+    "upload-nothing": Case(("upload-batch-file", "batch-requests.jsonl"), 2),
+    "upload-no-requests": Case(("upload-batch-file", "rows.csv"), 3),
+    "upload-no-key": Case(("upload-batch-file", "good.jsonl"), 3, write_good_file),
+    "start-nobody-agrees": Case(("start-batch", "file-1"), 2, env=AWAY),
+    "start-no-id": Case(("start-batch", "batch-requests.jsonl", "--provider", "local"), 2, write_batch_file),
+    "start-unknown-provider": Case(("start-batch", "file-1", "--provider", "acme"), 2),
+    "delete-nobody-agrees": Case(("delete-file", "file-1"), 2, env=AWAY),
+    "get-again": Case(("get-batch-results", "batch_1"), 2, lambda study: (study / "batch-responses.jsonl").touch()),
+    "list-no-key": Case(("list-batches",), 3),
     "unknown-command": Case(("statu",), 2),
     "unknown-option": Case(("run", "experiment.yaml", "--jsn"), 2),
     "no-argument": Case(("run",), 2),

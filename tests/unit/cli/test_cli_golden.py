@@ -14,7 +14,10 @@ from tests.unit.cli.golden import GOLDEN, QUIET, check, masked
 
 PROJECT = Path(__file__).parents[3] / "projects" / "image-appeal"
 COMMANDS = ("init", "validate", "plan", "run", "status", "runs", "results", "show", "load", "schema", "serve")
-DECK = ("make-batch-file",)
+DECK = (
+    *("make-batch-file", "upload-batch-file", "start-batch", "list-batches", "show-batch", "get-batch-results"),
+    *("cancel-batch", "list-files", "delete-file"),
+)
 RUN = "image-appeal-0004ccfe"
 # in the order of a user's day; each is kept in json-<name>.json
 STEPS = {
