@@ -11,6 +11,9 @@ import typer
 from batchflow import __version__
 from batchflow.cli import render
 from batchflow.cli.batches import cancel_batch, list_batches, show_batch
+from batchflow.cli.chat_complete import chat_complete
+from batchflow.cli.config import config
+from batchflow.cli.display import display
 from batchflow.cli.files_there import delete_file, list_files
 from batchflow.cli.get_batch_results import get_batch_results
 from batchflow.cli.init import init
@@ -49,6 +52,13 @@ DECK = (
 
 for command in (*COMMANDS, *DECK):
     app.command()(command)
+
+utils = typer.Typer(
+    help="The deck's small tools: config, display, chat-complete.", no_args_is_help=True, rich_markup_mode=None
+)
+for tool in (config, display, chat_complete):
+    utils.command()(tool)
+app.add_typer(utils, name="utils")
 
 
 def _version(*, wanted: bool) -> None:

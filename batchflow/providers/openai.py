@@ -35,7 +35,7 @@ LONGEST_WAIT: Final = 86_400.0  # seconds
 _OTHERS_SETTINGS: Final = ("OPENAI_CUSTOM_HEADERS", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 _DOUBTFUL: Final = frozenset({408, 409})
 
-_OWN_REFUSALS: Final = frozenset({400, 404, 413, 415, 422})  # what is wrong is the request itself
+_OWN_REFUSALS: Final = frozenset({400, 413, 415, 422})  # what is wrong is the request itself
 ASK_TIMEOUT: Final = 600.0  # seconds; a model may think for minutes
 
 Result = TypeVar("Result")
@@ -117,7 +117,7 @@ class OpenAIProvider:
             )
         except openai.APIStatusError as error:
             told = _from_status(error)
-            if error.status_code not in _OWN_REFUSALS or isinstance(told, ProviderDoubt) or told.needs_human:
+            if isinstance(told, ProviderDoubt) or told.needs_human or not _is_its_own(told):
                 raise told from error
             response = error.response
         except (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
@@ -153,6 +153,11 @@ def _reply(call: Callable[[], Any]) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ProviderDoubt("the provider's answer is not JSON (a gateway or proxy in between?)") from error
+
+
+def _is_its_own(refusal: ProviderRefused) -> bool:
+    """Whether a refusal is about the request alone; a 404 may as well mean that nobody lives at the address."""
+    return refusal.status in _OWN_REFUSALS or refusal.provider_code == "model_not_found"
 
 
 def _json_of(response: httpx2.Response) -> str:

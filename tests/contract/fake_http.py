@@ -44,6 +44,12 @@ def error(status: int, code: str | None = None, message: str = "it said so", **h
     )
 
 
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "model": "gpt-4o-2024-05-13",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "futuristic"}, "finish_reason": "stop"}],
+}
 HTML = Reply(200, b"<html><body>Sign in to the network</body></html>", {"content-type": "text/html"})
 
 
@@ -104,7 +110,7 @@ class FakeHttp:
                 del self._files[name]
                 reply = json_reply({"id": name, "object": "file", "deleted": True})
             case "POST", ["chat", "completions"]:
-                reply = json_reply({"id": "chatcmpl-1", "object": "chat.completion", "choices": []})
+                reply = json_reply(COMPLETION)
             case "GET", ["files", name] if name in self._files:
                 reply = json_reply(self._files[name][0])
             case "GET", ["files", name, "content"] if name in self._files:

@@ -140,9 +140,11 @@ def test_a_request_is_asked_byte_for_byte(fake: FakeHttp, provider: OpenAIProvid
     assert asked.headers["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("status", [400, 404, 413, 422])
-def test_a_refusal_of_the_request_itself_is_its_reply(fake: FakeHttp, provider: OpenAIProvider, status: int) -> None:
-    fake.script("POST", "/chat/completions", error(status, "bad", "the words"))
+@pytest.mark.parametrize(("status", "code"), [(400, "bad"), (404, "model_not_found"), (413, "bad"), (422, "bad")])
+def test_a_refusal_of_the_request_itself_is_its_reply(
+    fake: FakeHttp, provider: OpenAIProvider, status: int, code: str
+) -> None:
+    fake.script("POST", "/chat/completions", error(status, code, "the words"))
     reply = provider.ask(ENDPOINT, ASK)
     assert (reply.status, json.loads(reply.body)["error"]["message"]) == (status, "the words")
 
@@ -152,6 +154,7 @@ def test_a_refusal_of_the_request_itself_is_its_reply(fake: FakeHttp, provider: 
     [
         (error(401, "invalid_api_key"), ProviderRefused),
         (error(403), ProviderRefused),
+        (error(404), ProviderRefused),
         (error(429, "rate_limit_exceeded"), ProviderRefused),
         (error(429, "insufficient_quota"), ProviderRefused),
         (error(400, "billing_not_active"), ProviderRefused),

@@ -6,6 +6,7 @@ import pkgutil
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import batchflow
 from batchflow.cli.app import app
 from batchflow.errors import BatchflowError
 from batchflow.journal.events import JOURNAL_VERSION, PAYLOADS, decode
+from tests.contract.fake_http import FakeHttp, serving
 from tests.crash.harness import Zygote
 from tests.docs.conftest import Ran
 from tests.docs.pages import COMMANDS, ROOT, UPDATE, code, marked, page, rows, section
@@ -90,25 +92,30 @@ def explains(pattern: str, field: str) -> bool:
 def walk_the_deck(folder: Path, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
     """The objects of the deck's commands, in the order of the slides."""
     found: dict[str, list[dict[str, Any]]] = {}
+
+    def tell(address: str, command: str, *words: str) -> dict[str, Any]:
+        env = {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "sk-test"}
+        value = zygote.run(folder, [*command.split(), *words, "--json"], env).json()
+        assert value["schema"] == f"batchflow.{command.replace(' ', '-')}/1", value
+        found.setdefault(command, []).append(value)
+        return value
+
     with ServerProcess(folder / "store") as server:
-        env = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-test"}
-
-        def tell(command: str, *words: str) -> dict[str, Any]:
-            value = zygote.run(folder, [*command.split(), *words, "--json"], env).json()
-            assert value["schema"] == f"batchflow.{command.replace(' ', '-')}/1", value
-            found.setdefault(command, []).append(value)
-            return value
-
-        tell("make-batch-file", TEMPLATE, DATA)
-        file_id = tell("upload-batch-file", "batch-requests.jsonl")["uploaded"]["id"]
-        batch_id = tell("start-batch", file_id)["batch"]["id"]
-        while not tell("show-batch", batch_id)["batch"]["ended"]:
+        ask = partial(tell, server.base_url)
+        ask("make-batch-file", TEMPLATE, DATA)
+        file_id = ask("upload-batch-file", "batch-requests.jsonl")["uploaded"]["id"]
+        batch_id = ask("start-batch", file_id)["batch"]["id"]
+        while not ask("show-batch", batch_id)["batch"]["ended"]:
             time.sleep(0.05)
         for command in ("get-batch-results", "cancel-batch"):
-            tell(command, batch_id)
-        for command in ("list-batches", "list-files"):
-            tell(command)
-        tell("delete-file", file_id)
+            ask(command, batch_id)
+        for command in ("list-batches", "list-files", "utils config"):
+            ask(command)
+        ask("delete-file", file_id)
+        for name in ("batch-requests.jsonl", "batch-responses.jsonl"):
+            ask("utils display", name)
+    with serving([fake := FakeHttp()]):
+        tell(fake.base_url, "utils chat-complete", "batch-requests.jsonl")
     return found
 
 

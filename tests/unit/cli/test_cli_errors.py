@@ -166,6 +166,12 @@ CASES = {
     "delete-nobody-agrees": Case(("delete-file", "file-1"), 2, env=AWAY),
     "get-again": Case(("get-batch-results", "batch_1"), 2, lambda study: (study / "batch-responses.jsonl").touch()),
     "list-no-key": Case(("list-batches",), 3),
+    "chat-nobody-agrees": Case(("utils", "chat-complete", "good.jsonl"), 2, write_good_file, env=AWAY),
+    "chat-foreign-answers": Case(
+        ("utils", "chat-complete", "good.jsonl", "--out", "rows.csv"), 2, write_good_file, env=ELSEWHERE
+    ),
+    "display-nothing": Case(("utils", "display", "elsewhere.jsonl"), 2),
+    "display-a-table": Case(("utils", "display", "rows.csv"), 3),
     "unknown-command": Case(("statu",), 2),
     "unknown-option": Case(("run", "experiment.yaml", "--jsn"), 2),
     "no-argument": Case(("run",), 2),
