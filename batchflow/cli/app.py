@@ -10,8 +10,15 @@ import typer
 
 from batchflow import __version__
 from batchflow.cli import render
+from batchflow.cli.batches import cancel_batch, list_batches, show_batch
+from batchflow.cli.chat_complete import chat_complete
+from batchflow.cli.config import config
+from batchflow.cli.display import display
+from batchflow.cli.files_there import delete_file, list_files
+from batchflow.cli.get_batch_results import get_batch_results
 from batchflow.cli.init import init
 from batchflow.cli.load import load
+from batchflow.cli.make_batch_file import make_batch_file
 from batchflow.cli.plan import plan
 from batchflow.cli.results import results
 from batchflow.cli.run import run
@@ -19,7 +26,9 @@ from batchflow.cli.runs import runs
 from batchflow.cli.schema import schema
 from batchflow.cli.serve import serve
 from batchflow.cli.show import show
+from batchflow.cli.start_batch import start_batch
 from batchflow.cli.status import status
+from batchflow.cli.upload_batch_file import upload_batch_file
 from batchflow.cli.validate import validate
 from batchflow.errors import BatchflowError, ExitStatus, InvalidInput, SetupError, UsageError
 
@@ -34,8 +43,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (init, validate, plan, run, status, runs, results, show, load, schema, serve):
+COMMANDS = (init, validate, plan, run, status, runs, results, show, load, schema, serve)
+# the steps of the Kellogg deck, one command each
+DECK = (
+    *(make_batch_file, upload_batch_file, start_batch, list_batches, show_batch, get_batch_results),
+    *(cancel_batch, list_files, delete_file),
+)
+
+for command in (*COMMANDS, *DECK):
     app.command()(command)
+
+utils = typer.Typer(
+    help="The deck's small tools: config, display, chat-complete.", no_args_is_help=True, rich_markup_mode=None
+)
+for tool in (config, display, chat_complete):
+    utils.command()(tool)
+app.add_typer(utils, name="utils")
 
 
 def _version(*, wanted: bool) -> None:

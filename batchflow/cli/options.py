@@ -17,3 +17,4 @@ RunArgument = Annotated[
 ProviderOption = Annotated[
     str | None, typer.Option("--provider", help="Ask this provider instead of the spec's: local or openai.")
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]

@@ -6,9 +6,9 @@ from batchflow.cli.options import Json, ProviderOption, SpecArgument
 
 
 def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
-    """Check everything that would be sent; write and send nothing.
+    """Check all that would be sent; write and send nothing.
 
-    Everything: the spec, the data, the template and every rendered request.
+    All: the spec, the data, the template and every rendered request.
     """
     from batchflow.engine.planning import check_only
     from batchflow.plan.study import compile_study

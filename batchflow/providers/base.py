@@ -31,11 +31,16 @@ _MOMENTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file at the provider; created_at in the server's unix seconds, None where it tells none."""
+    """A file at the provider; created_at in the server's unix seconds, None where it tells none. name, purpose and
+    status are "" there.
+    """
 
     id: str
     bytes: int | None
     created_at: float | None
+    name: str = ""
+    purpose: str = ""
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ class Batch:
     counts: Mapping[str, int] = field(default_factory=dict)
     moments: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[str, int] = field(default_factory=dict)
+    endpoint: str = ""
+    window: str = ""
 
     @property
     def ended(self) -> bool:
@@ -95,6 +102,23 @@ class Page:
     has_more: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class FilePage:
+    """One page of the list of files, newest first; has_more is None where the server did not say."""
+
+    files: tuple[RemoteFile, ...]
+    has_more: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for one request that was asked by itself: an answer, or the request's own refusal."""
+
+    status: int
+    body: str
+    request_id: str = ""
+
+
 class BatchProvider(Protocol):
     """A batch API. Every method may raise ProviderRefused (it did not happen) or ProviderDoubt (it may have)."""
 
@@ -120,6 +144,21 @@ class BatchProvider(Protocol):
     def download(self, file_id: str) -> Iterator[bytes]:
         """The file's bytes in pieces; raises ProviderDoubt where the transfer was cut."""
 
+    def cancel(self, batch_id: str) -> Batch | None:
+        """Ask for the end of a batch; None where it does not exist for this key. Free to repeat."""
+
+    def file_page(self, after: str | None) -> FilePage:
+        """As `page`, of files."""
+
+    def delete_file(self, file_id: str) -> bool:
+        """Delete a file for good; False where it does not exist for this key."""
+
+    def ask(self, endpoint: str, body: bytes) -> Reply:
+        """Ask one request by itself, at once. It costs money: it is asked once, never repeated in here.
+
+        A refusal that is about this request alone (its body cannot be answered) is a Reply; any other is raised.
+        """
+
     def close(self) -> None:
         """Let go of connections."""
 
@@ -131,6 +170,9 @@ def parse_file(value: Any) -> RemoteFile:
         id=value["id"],
         bytes=_number(value.get("bytes")),
         created_at=_moment(value.get("created_at")),
+        name=_text(value.get("filename")),
+        purpose=_text(value.get("purpose")),
+        status=_text(value.get("status")),
     )
 
 
@@ -151,18 +193,31 @@ def parse_batch(value: Any) -> Batch:
         counts=_numbers(value.get("request_counts")),
         moments=moments,
         tokens=_numbers(value.get("usage")),
+        endpoint=_text(value.get("endpoint")),
+        window=_text(value.get("completion_window")),
     )
 
 
 def parse_page(value: Any) -> Page:
     """A Page; damaged lists (data null, missing or an error object) must never look like an empty one."""
+    entries, more = _listed(value, "batches")
+    return Page(tuple(parse_batch(entry) for entry in entries), more)
+
+
+def parse_file_page(value: Any) -> FilePage:
+    """As `parse_page`, of files."""
+    entries, more = _listed(value, "files")
+    return FilePage(tuple(parse_file(entry) for entry in entries), more)
+
+
+def _listed(value: Any, what: str) -> tuple[list[Any], bool | None]:
     if isinstance(value, list):
-        return Page(tuple(parse_batch(entry) for entry in value), has_more=None)
+        return value, None
     data = value.get("data") if isinstance(value, Mapping) else None
     if not isinstance(data, list):
-        raise ProviderDoubt("the provider's list of batches is damaged: `data` is not an array")
+        raise ProviderDoubt(f"the provider's list of {what} is damaged: `data` is not an array")
     more = value.get("has_more")
-    return Page(tuple(parse_batch(entry) for entry in data), has_more=more if isinstance(more, bool) else None)
+    return data, more if isinstance(more, bool) else None
 
 
 def _text(value: Any) -> str:

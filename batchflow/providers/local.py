@@ -19,7 +19,7 @@ import httpx2
 from batchflow import clock, files
 from batchflow.errors import ProviderDoubt, SetupError
 from batchflow.plan.target import LOCAL
-from batchflow.providers.base import Batch, Page, RemoteFile
+from batchflow.providers.base import Batch, FilePage, Page, RemoteFile, Reply
 from batchflow.providers.openai import OpenAIProvider
 
 IDLE: Final = 900  # seconds without a request after which the server ends by itself
@@ -156,6 +156,22 @@ class LocalProvider(OpenAIProvider):
     def download(self, file_id: str) -> Iterator[bytes]:
         self._server.ensure()
         return super().download(file_id)
+
+    def cancel(self, batch_id: str) -> Batch | None:
+        self._server.ensure()
+        return super().cancel(batch_id)
+
+    def file_page(self, after: str | None) -> FilePage:
+        self._server.ensure()
+        return super().file_page(after)
+
+    def delete_file(self, file_id: str) -> bool:
+        self._server.ensure()
+        return super().delete_file(file_id)
+
+    def ask(self, endpoint: str, body: bytes) -> Reply:
+        self._server.ensure()
+        return super().ask(endpoint, body)
 
     def stop(self) -> None:
         """The run has ended: so does its server."""

@@ -17,7 +17,17 @@ import openai
 
 from batchflow.errors import ProviderDoubt, ProviderRefused
 from batchflow.plan.target import LOOPBACK, Target
-from batchflow.providers.base import Batch, Page, RemoteFile, parse_batch, parse_file, parse_page
+from batchflow.providers.base import (
+    Batch,
+    FilePage,
+    Page,
+    RemoteFile,
+    Reply,
+    parse_batch,
+    parse_file,
+    parse_file_page,
+    parse_page,
+)
 
 CALL_TIMEOUT: Final = 60.0  # seconds for create, list and retrieve
 PAGE: Final = 100
@@ -25,7 +35,10 @@ LONGEST_WAIT: Final = 86_400.0  # seconds
 _OTHERS_SETTINGS: Final = ("OPENAI_CUSTOM_HEADERS", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 _DOUBTFUL: Final = frozenset({408, 409})
 
-Reply = TypeVar("Reply")
+_OWN_REFUSALS: Final = frozenset({400, 413, 415, 422})  # what is wrong is the request itself
+ASK_TIMEOUT: Final = 600.0  # seconds; a model may think for minutes
+
+Result = TypeVar("Result")
 
 
 class OpenAIProvider:
@@ -43,6 +56,7 @@ class OpenAIProvider:
             # these are clients of their own, which read the environment anew
             self._brief = self._client.with_options(timeout=CALL_TIMEOUT)
             self._once = self._client.with_options(timeout=CALL_TIMEOUT, max_retries=0)
+            self._patient = self._client.with_options(timeout=ASK_TIMEOUT, max_retries=0)
 
     def upload(self, path: Path, name: str) -> RemoteFile:
         with path.open("rb") as handle:  # an open handle streams; a Path would be read whole
@@ -84,6 +98,32 @@ class OpenAIProvider:
             if expected is not None and not encoded and received != int(expected):
                 raise ProviderDoubt(f"the download of {file_id} was cut: {received} of {expected} bytes")
 
+    def cancel(self, batch_id: str) -> Batch | None:
+        raw = _or_none(lambda: _reply(lambda: self._brief.batches.with_raw_response.cancel(batch_id)))
+        return None if raw is None else parse_batch(raw)
+
+    def file_page(self, after: str | None) -> FilePage:
+        cursor = openai.omit if after is None else after
+        return parse_file_page(_reply(lambda: self._brief.files.with_raw_response.list(limit=PAGE, after=cursor)))
+
+    def delete_file(self, file_id: str) -> bool:
+        return _or_none(lambda: _reply(lambda: self._brief.files.with_raw_response.delete(file_id))) is not None
+
+    def ask(self, endpoint: str, body: bytes) -> Reply:
+        path = endpoint.removeprefix("/v1")
+        try:
+            response = self._patient.post(
+                path, content=body, cast_to=httpx2.Response, options={"headers": {"Content-Type": "application/json"}}
+            )
+        except openai.APIStatusError as error:
+            told = _from_status(error)
+            if isinstance(told, ProviderDoubt) or told.needs_human or not _is_its_own(told):
+                raise told from error
+            response = error.response
+        except (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
+            raise ProviderDoubt(f"no readable answer from the provider: {_words(error)}") from error
+        return Reply(response.status_code, _json_of(response), response.headers.get("x-request-id", ""))
+
     def close(self) -> None:
         self._client.close()
 
@@ -115,7 +155,22 @@ def _reply(call: Callable[[], Any]) -> Any:
         raise ProviderDoubt("the provider's answer is not JSON (a gateway or proxy in between?)") from error
 
 
-def _or_none(call: Callable[[], Reply]) -> Reply | None:
+def _is_its_own(refusal: ProviderRefused) -> bool:
+    """Whether a refusal is about the request alone; a 404 may as well mean that nobody lives at the address."""
+    return refusal.status in _OWN_REFUSALS or refusal.provider_code == "model_not_found"
+
+
+def _json_of(response: httpx2.Response) -> str:
+    """The text of a reply that is a JSON object; anything else is doubt."""
+    try:
+        if isinstance(json.loads(response.content), dict):
+            return response.content.decode()
+    except (ValueError, RecursionError):
+        pass
+    raise ProviderDoubt(f"the provider's answer ({response.status_code}) is not JSON (a gateway or proxy in between?)")
+
+
+def _or_none(call: Callable[[], Result]) -> Result | None:
     try:
         return call()
     except ProviderRefused as refusal:

@@ -19,7 +19,9 @@ SLACK: Final = 3600.0  # seconds by which a batch may look older than its file
 
 @dataclass(frozen=True, slots=True)
 class StartTask:
-    """intent is the random id that stands in the journal and travels in the batch's metadata."""
+    """intent is the random id that stands in the journal and travels in the batch's metadata; description is the
+    user's own word there.
+    """
 
     file_id: str
     endpoint: str
@@ -27,14 +29,17 @@ class StartTask:
     run: str
     shard: str
     sha256: str
+    description: str = ""
 
     def metadata(self) -> Mapping[str, str]:
-        return {
+        labels = {
             INTENT: self.intent,
             "batchflow_run": self.run,
             "batchflow_shard": self.shard,
             "batchflow_sha256": self.sha256,
+            "description": self.description,
         }
+        return {name: value for name, value in labels.items() if value}
 
 
 class Start:

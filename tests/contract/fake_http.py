@@ -44,6 +44,12 @@ def error(status: int, code: str | None = None, message: str = "it said so", **h
     )
 
 
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "model": "gpt-4o-2024-05-13",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "futuristic"}, "finish_reason": "stop"}],
+}
 HTML = Reply(200, b"<html><body>Sign in to the network</body></html>", {"content-type": "text/html"})
 
 
@@ -74,6 +80,7 @@ class FakeHttp:
         self._scripts: dict[tuple[str, str], list[Reply]] = defaultdict(list)
         self._files: dict[str, tuple[dict[str, Any], bytes]] = {}
         self._batches: dict[str, dict[str, Any]] = {}
+        self._made = 0
 
     @property
     def base_url(self) -> str:
@@ -97,6 +104,13 @@ class FakeHttp:
         match asked.method, parts:
             case "POST", ["files"]:
                 reply = self._upload(asked)
+            case "GET", ["files"]:
+                reply = self._page([stored for stored, _ in self._files.values()], asked.query)
+            case "DELETE", ["files", name] if name in self._files:
+                del self._files[name]
+                reply = json_reply({"id": name, "object": "file", "deleted": True})
+            case "POST", ["chat", "completions"]:
+                reply = json_reply(COMPLETION)
             case "GET", ["files", name] if name in self._files:
                 reply = json_reply(self._files[name][0])
             case "GET", ["files", name, "content"] if name in self._files:
@@ -104,13 +118,14 @@ class FakeHttp:
             case "POST", ["batches"]:
                 reply = self._create(asked.json())
             case "GET", ["batches"]:
-                reply = self._list(asked.query)
+                reply = self._page(list(self._batches.values()), asked.query)
             case "GET", ["batches", name] if name in self._batches:
                 reply = json_reply(self._batches[name])
         return reply
 
     def _store(self, content: bytes) -> dict[str, Any]:
-        name = f"file-{len(self._files) + 1}"
+        self._made += 1
+        name = f"file-{self._made}"
         described = {
             "id": name,
             "object": "file",
@@ -141,8 +156,8 @@ class FakeHttp:
         }  # fmt: skip
         return json_reply(self._batches[name])
 
-    def _list(self, query: dict[str, list[str]]) -> Reply:
-        newest = list(reversed(self._batches.values()))
+    def _page(self, oldest_first: list[dict[str, Any]], query: dict[str, list[str]]) -> Reply:
+        newest = oldest_first[::-1]
         ids = [one["id"] for one in newest]
         start = ids.index(query["after"][0]) + 1 if "after" in query else 0
         limit = int(query["limit"][0])
@@ -158,6 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def do_POST(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
         self._serve()
 
     def _serve(self) -> None:

@@ -102,6 +102,83 @@ def test_a_file_becomes_a_batch_becomes_answers(any_provider: OpenAIProvider, tm
     assert (listed.id, listed.metadata) == (made.id, metadata)
 
 
+def test_files_are_listed_newest_first_and_deleted_for_good(any_provider: OpenAIProvider, tmp_path: Path) -> None:
+    assert any_provider.file_page(None).files == ()
+    made = [sent(any_provider, tmp_path, requests(1)) for _ in range(3)]
+    page = any_provider.file_page(None)
+    assert [one.id for one in page.files] == [one.id for one in made[::-1]]
+    assert {one.purpose for one in page.files} == {"batch"}
+    assert [one.id for one in any_provider.file_page(made[1].id).files] == [made[0].id]
+    assert any_provider.delete_file(made[1].id)
+    assert not any_provider.delete_file(made[1].id)
+    assert any_provider.find_file(made[1].id) is None
+    assert len(any_provider.file_page(None).files) == 2
+
+
+def test_a_batch_that_is_not_there_cannot_be_cancelled(any_provider: OpenAIProvider) -> None:
+    assert any_provider.cancel("batch_unknown") is None
+
+
+def test_a_cancelled_batch_says_so(fake: FakeHttp, provider: OpenAIProvider) -> None:
+    fake.script("POST", "/batches/batch_1/cancel", json_reply({**BATCH, "status": "cancelling"}))
+    found = provider.cancel("batch_1")
+    assert found is not None
+    assert found.status == "cancelling"
+
+
+# --- one request by itself -------------------------------------------------------------------------------------------
+
+ASK = b'{"model":"gpt-4o","temperature":1.0,"messages":[{"role":"user","content":"\\u2028"}]}'
+
+
+def test_a_request_is_asked_byte_for_byte(fake: FakeHttp, provider: OpenAIProvider) -> None:
+    fake.script("POST", "/chat/completions", json_reply({"id": "c", "n": 1.0}, 200, **{"x-request-id": "req_1"}))
+    reply = provider.ask(ENDPOINT, ASK)
+    assert (reply.status, json.loads(reply.body), reply.request_id) == (200, {"id": "c", "n": 1.0}, "req_1")
+    (asked,) = fake.asked
+    assert (asked.body, asked.headers["content-type"]) == (ASK, "application/json")
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "bad"), (404, "model_not_found"), (413, "bad"), (422, "bad")])
+def test_a_refusal_of_the_request_itself_is_its_reply(
+    fake: FakeHttp, provider: OpenAIProvider, status: int, code: str
+) -> None:
+    fake.script("POST", "/chat/completions", error(status, code, "the words"))
+    reply = provider.ask(ENDPOINT, ASK)
+    assert (reply.status, json.loads(reply.body)["error"]["message"]) == (status, "the words")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (error(401, "invalid_api_key"), ProviderRefused),
+        (error(403), ProviderRefused),
+        (error(404), ProviderRefused),
+        (error(429, "rate_limit_exceeded"), ProviderRefused),
+        (error(429, "insufficient_quota"), ProviderRefused),
+        (error(400, "billing_not_active"), ProviderRefused),
+        (error(500), ProviderDoubt),
+        (error(409), ProviderDoubt),
+        (error(408), ProviderDoubt),
+        (HTML, ProviderDoubt),
+        (Reply(400, b"<html>", {"content-type": "text/html"}), ProviderDoubt),
+        (Reply(200, b"[]", {"content-type": "application/json"}), ProviderDoubt),
+        (Reply(drop=True), ProviderDoubt),
+    ],
+)
+def test_an_asking_that_failed_is_never_repeated(
+    fake: FakeHttp, provider: OpenAIProvider, reply: Reply, kind: type[ProviderError]
+) -> None:
+    fake.script("POST", "/chat/completions", reply)
+    with pytest.raises(kind):
+        provider.ask(ENDPOINT, ASK)
+    assert fake.count("POST", "/chat/completions") == 1
+
+
+# --- what is not there -----------------------------------------------------------------------------------------------
+
+
 def test_what_does_not_exist_is_none_and_its_content_is_a_404(any_provider: OpenAIProvider) -> None:
     assert any_provider.find_file("file-unknown") is None
     assert any_provider.find_batch("batch_unknown") is None
@@ -542,6 +619,10 @@ def all_calls(provider: BatchProvider, tmp_path: Path) -> None:
     provider.find_batch(made.id)
     provider.page(None)
     b"".join(provider.download(file.id))
+    provider.file_page(None)
+    provider.delete_file(file.id)
+    provider.cancel("batch_unknown")
+    provider.ask(ENDPOINT, ASK)
 
 
 def test_a_foreign_host_gets_its_own_key_and_nothing_of_openais(
@@ -554,7 +635,7 @@ def test_a_foreign_host_gets_its_own_key_and_nothing_of_openais(
     with contextlib.closing(connect(resolve(spec))) as provider:
         all_calls(provider, tmp_path)
     said = everything_sent(fake)
-    assert len(fake.asked) == 6
+    assert len(fake.asked) == 10
     assert all(asked.headers["authorization"] == f"Bearer {KEY}" for asked in fake.asked)
     assert "secret" not in said
     assert all(os.environ[name] == value for name, value in OTHERS.items()), "the environment is as it was"
@@ -591,6 +672,10 @@ def test_a_redirect_is_not_followed_but_said(
             ("GET", "/files/file-1/content"): lambda: b"".join(own.download("file-1")),
             ("POST", "/files"): lambda: own.upload(path, "r1.jsonl"),
             ("POST", "/batches"): lambda: own.create("file-1", ENDPOINT, {}),
+            ("GET", "/files"): lambda: own.file_page(None),
+            ("DELETE", "/files/file-1"): lambda: own.delete_file("file-1"),
+            ("POST", "/batches/batch_1/cancel"): lambda: own.cancel("batch_1"),
+            ("POST", "/chat/completions"): lambda: own.ask(ENDPOINT, ASK),
         }
         for (method, where), call in calls.items():
             there = {"location": f"{other.base_url}{where}?signature=very-secret"}

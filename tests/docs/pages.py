@@ -2,8 +2,14 @@
 
 import os
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import typer
+
+from batchflow.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -76,3 +82,16 @@ def check_shown(marker: str, actual: str) -> None:
         (ROOT / "README.md").write_text(text[:start] + actual + text[start + len(shown) :], encoding="utf-8")
         shown = actual
     assert shown == actual
+
+
+def _commands(program: typer.Typer, before: str = "") -> Iterator[tuple[str, Callable[..., Any]]]:
+    for command in program.registered_commands:
+        assert command.callback is not None
+        yield before + (command.name or command.callback.__name__.replace("_", "-")), command.callback
+    for group in program.registered_groups:
+        assert group.typer_instance is not None
+        yield from _commands(group.typer_instance, f"{before}{group.name} ")
+
+
+# every command as it is typed, with the function behind it
+COMMANDS = dict(_commands(app))

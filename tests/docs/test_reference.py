@@ -4,7 +4,10 @@ import importlib
 import json
 import pkgutil
 import re
+import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +16,14 @@ import batchflow
 from batchflow.cli.app import app
 from batchflow.errors import BatchflowError
 from batchflow.journal.events import JOURNAL_VERSION, PAYLOADS, decode
+from tests.contract.fake_http import FakeHttp, serving
 from tests.crash.harness import Zygote
 from tests.docs.conftest import Ran
-from tests.docs.pages import ROOT, UPDATE, code, marked, page, rows, section
+from tests.docs.pages import COMMANDS, ROOT, UPDATE, code, marked, page, rows, section
+from tests.server_process import ServerProcess
 
 STUDY = "projects/image-appeal/experiment.yaml"
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+TEMPLATE, DATA = "projects/image-appeal/prompt.json", "projects/image-appeal/personas.csv"
 
 
 def tree(kind: type[BatchflowError]) -> Iterator[type[BatchflowError]]:
@@ -84,6 +89,36 @@ def explains(pattern: str, field: str) -> bool:
     return field == pattern or pattern.startswith(f"{field}[]")
 
 
+def walk_the_deck(folder: Path, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
+    """The objects of the deck's commands, in the order of the slides."""
+    found: dict[str, list[dict[str, Any]]] = {}
+
+    def tell(address: str, command: str, *words: str) -> dict[str, Any]:
+        env = {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "sk-test"}
+        value = zygote.run(folder, [*command.split(), *words, "--json"], env).json()
+        assert value["schema"] == f"batchflow.{command.replace(' ', '-')}/1", value
+        found.setdefault(command, []).append(value)
+        return value
+
+    with ServerProcess(folder / "store") as server:
+        ask = partial(tell, server.base_url)
+        ask("make-batch-file", TEMPLATE, DATA)
+        file_id = ask("upload-batch-file", "batch-requests.jsonl")["uploaded"]["id"]
+        batch_id = ask("start-batch", file_id)["batch"]["id"]
+        while not ask("show-batch", batch_id)["batch"]["ended"]:
+            time.sleep(0.05)
+        for command in ("get-batch-results", "cancel-batch"):
+            ask(command, batch_id)
+        for command in ("list-batches", "list-files", "utils config"):
+            ask(command)
+        ask("delete-file", file_id)
+        for name in ("batch-requests.jsonl", "batch-responses.jsonl"):
+            ask("utils display", name)
+    with serving([fake := FakeHttp()]):
+        tell(fake.base_url, "utils chat-complete", "batch-requests.jsonl")
+    return found
+
+
 @pytest.fixture(scope="module")
 def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
     """The objects that the commands print about a local study, by command."""
@@ -103,7 +138,7 @@ def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
         ("error", "run", "nothing.yaml"),
         ("error", "run"),
     ]
-    found: dict[str, list[dict[str, Any]]] = {}
+    found = walk_the_deck(ran.folder, zygote)
     for command, *arguments in calls:
         value = zygote.run(ran.folder, [*arguments, "--json"]).json()
         assert value["schema"] == f"batchflow.{command}/1"
@@ -132,7 +167,7 @@ def help_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         "# The command line\n\nGenerated from `--help`; `BATCHFLOW_UPDATE_GOLDEN=1 pytest tests/docs` writes it anew.\n"
     ]
     for name in ["", *COMMANDS]:
-        app([*([name] if name else []), "--help"], prog_name="batchflow", standalone_mode=False)
+        app([*name.split(), "--help"], prog_name="batchflow", standalone_mode=False)
         shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.strip().splitlines())
         parts.append(f"## {f'batchflow {name}'.strip()}\n\n```text\n{shown}\n```\n")
     return "\n".join(parts)

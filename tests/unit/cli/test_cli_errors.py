@@ -3,6 +3,7 @@
 `BATCHFLOW_UPDATE_GOLDEN=1 pytest tests/unit/cli` rewrites the texts; read the diff.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ parameters: {model: gpt-4o-mini}
 provider: {name: local}
 polling: {interval: 0.1s}
 """
+AWAY = {"OPENAI_API_KEY": "sk-of-nobody-00000000", "OPENAI_BASE_URL": "https://nobody.invalid/v1"}
 ELSEWHERE = {"OPENAI_API_KEY": "sk-of-nobody-00000000", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
 
 
@@ -65,6 +67,35 @@ def renew_journal(study: Path) -> None:
 
 def drop_database(study: Path) -> None:
     (study / "results.duckdb").unlink()
+
+
+def write_body(study: Path, rows: str = "") -> None:
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say something about {{topic}}"}]}
+    (study / "body.json").write_text(json.dumps(body))
+    if rows:
+        (study / "rows.csv").write_text(rows)
+
+
+def write_batch_file(study: Path) -> None:
+    write_body(study)
+    (study / "batch-requests.jsonl").write_text("{}\n")
+
+
+def write_good_file(study: Path) -> None:
+    line = {"custom_id": "id_0", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-4o"}}
+    (study / "good.jsonl").write_text(json.dumps(line) + "\n")
+
+
+def spoil_ids(study: Path) -> None:
+    write_body(study, "id,topic\n1,two words\n2,tigers\n")
+
+
+def repeat_ids(study: Path) -> None:
+    write_body(study, "id,topic\n1,bears\n1,tigers\n")
+
+
+def empty_cell(study: Path) -> None:
+    write_body(study, "id,topic\n1,bears\n2,\n")
 
 
 @contextmanager
@@ -127,6 +158,28 @@ CASES = {
     "show-unknown-in-run": Case(("show", "0000009-1-1-01234567", "experiment.yaml"), 2),
     "show-no-id": Case(("show", "x-**"), 2),
     "runs-nowhere": Case(("runs", "elsewhere"), 2),
+    "make-from-nothing": Case(("make-batch-file", "prompt.json", "rows.csv"), 2),
+    "make-again": Case(("make-batch-file", "body.json", "rows.csv"), 2, write_batch_file),
+    "make-bad-ids": Case(("make-batch-file", "body.json", "rows.csv", "--id-col", "topic"), 3, spoil_ids),
+    "make-equal-ids": Case(("make-batch-file", "body.json", "rows.csv", "--id-col", "id"), 3, repeat_ids),
+    "make-no-such-column": Case(("make-batch-file", "body.json", "rows.csv", "--id-col", "ID"), 3, write_body),
+    "make-missing-cell": Case(("make-batch-file", "body.json", "rows.csv"), 3, empty_cell),
+    "make-nowhere": Case(("make-batch-file", "body.json", "rows.csv", "--out", "not/there.jsonl"), 2, write_body),
+    "upload-nothing": Case(("upload-batch-file", "batch-requests.jsonl"), 2),
+    "upload-no-requests": Case(("upload-batch-file", "rows.csv"), 3),
+    "upload-no-key": Case(("upload-batch-file", "good.jsonl"), 3, write_good_file),
+    "start-nobody-agrees": Case(("start-batch", "file-1"), 2, env=AWAY),
+    "start-no-id": Case(("start-batch", "batch-requests.jsonl", "--provider", "local"), 2, write_batch_file),
+    "start-unknown-provider": Case(("start-batch", "file-1", "--provider", "acme"), 2),
+    "delete-nobody-agrees": Case(("delete-file", "file-1"), 2, env=AWAY),
+    "get-again": Case(("get-batch-results", "batch_1"), 2, lambda study: (study / "batch-responses.jsonl").touch()),
+    "list-no-key": Case(("list-batches",), 3),
+    "chat-nobody-agrees": Case(("utils", "chat-complete", "good.jsonl"), 2, write_good_file, env=AWAY),
+    "chat-foreign-answers": Case(
+        ("utils", "chat-complete", "good.jsonl", "--out", "rows.csv"), 2, write_good_file, env=ELSEWHERE
+    ),
+    "display-nothing": Case(("utils", "display", "elsewhere.jsonl"), 2),
+    "display-a-table": Case(("utils", "display", "rows.csv"), 3),
     "unknown-command": Case(("statu",), 2),
     "unknown-option": Case(("run", "experiment.yaml", "--jsn"), 2),
     "no-argument": Case(("run",), 2),

@@ -14,6 +14,11 @@ from tests.unit.cli.golden import GOLDEN, QUIET, check, masked
 
 PROJECT = Path(__file__).parents[3] / "projects" / "image-appeal"
 COMMANDS = ("init", "validate", "plan", "run", "status", "runs", "results", "show", "load", "schema", "serve")
+DECK = (
+    *("make-batch-file", "upload-batch-file", "start-batch", "list-batches", "show-batch", "get-batch-results"),
+    *("cancel-batch", "list-files", "delete-file"),
+    *("utils config", "utils display", "utils chat-complete"),
+)
 RUN = "image-appeal-0004ccfe"
 # in the order of a user's day; each is kept in json-<name>.json
 STEPS = {
@@ -29,19 +34,22 @@ STEPS = {
     "show": ("show", "0000004-1-1-0004ccfe"),
     "load": ("load", RUN, "--rebuild"),
     "schema": ("schema",),
+    "make-batch-file": ("make-batch-file", "prompt.json", "personas.csv"),
 }
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", *COMMANDS, *DECK])
 def test_help(command: str, zygote: Zygote, tmp_path: Path) -> None:
-    ended = zygote.run(tmp_path, [*filter(None, [command]), "--help"], QUIET)
+    ended = zygote.run(tmp_path, [*command.split(), "--help"], QUIET)
     assert (ended.status, ended.stderr) == (0, "")
-    check(f"help-{command or 'batchflow'}.txt", ended.stdout)
+    check(f"help-{command.replace(' ', '-') or 'batchflow'}.txt", ended.stdout)
 
 
 def test_no_command_is_hidden_or_forgotten(zygote: Zygote, tmp_path: Path) -> None:
     listed = zygote.run(tmp_path, ["--help"], QUIET).stdout.partition("Commands:\n")[2]
-    assert tuple(line.split()[0] for line in listed.splitlines()) == COMMANDS
+    assert tuple(line.split()[0] for line in listed.splitlines()) == tuple(
+        dict.fromkeys(name.split()[0] for name in (*COMMANDS, *DECK))
+    )
     assert "..." not in listed  # no summary is cut
 
 
@@ -65,7 +73,7 @@ def test_json(name: str, steps: dict[str, Ended], project: Path) -> None:
     check(f"json-{name}.json", masked(step.stdout, project))
     value = step.json()
     if name != "schema":
-        assert value["schema"] == f"batchflow.{name.partition('-')[0]}/1"
+        assert value["schema"] == f"batchflow.{name if name in DECK else name.partition('-')[0]}/1"
 
 
 @pytest.mark.parametrize("name", ["validate", "plan", "run", "run-again", "load", "init"])
@@ -120,7 +128,9 @@ def test_results_as_json_hold_every_row(steps: dict[str, Ended]) -> None:
 def test_golden_files_are_all_in_use() -> None:
     from tests.unit.cli.test_cli_errors import CASES
 
-    used = {f"help-{command}.txt" for command in ("batchflow", *COMMANDS)} | {f"json-{name}.json" for name in STEPS}
+    used = {f"help-{command.replace(' ', '-')}.txt" for command in ("batchflow", *COMMANDS, *DECK)} | {
+        f"json-{name}.json" for name in STEPS
+    }
     used |= {f"text-{name}.txt" for name in TABLES} | {f"error-{name}.txt" for name in CASES}
     found = {path.name for path in GOLDEN.iterdir() if not path.name.startswith("words-")}
     assert found == used

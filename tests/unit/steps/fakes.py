@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchflow.errors import ProviderError, ProviderRefused
-from batchflow.providers.base import Batch, Page, RemoteFile
+from batchflow.providers.base import Batch, FilePage, Page, RemoteFile, Reply
 
 
 def batch(batch_id: str, created: float | None = None, **changes: object) -> Batch:
@@ -65,6 +65,25 @@ class FakeProvider:
         if self.refuses:
             raise ProviderRefused("no", status=self.refuses)
         yield from self.contents[file_id]
+
+    def cancel(self, batch_id: str) -> Batch | None:
+        self.asked.append(f"cancel {batch_id}")
+        return next((one for one in self.batches if one.id == batch_id), None)
+
+    def file_page(self, after: str | None) -> FilePage:
+        self.asked.append(f"files {after}")
+        ids = list(self.files)
+        start = 0 if after is None else ids.index(after) + 1
+        shown = tuple(self.files.values())[start : start + self.per_page]
+        return FilePage(shown, start + self.per_page < len(ids) if self.tells_more else None)
+
+    def delete_file(self, file_id: str) -> bool:
+        self.asked.append(f"delete {file_id}")
+        return file_id in self.files
+
+    def ask(self, endpoint: str, body: bytes) -> Reply:
+        self.asked.append(f"ask {endpoint} {body.decode()}")
+        return Reply(200, "{}")
 
     def close(self) -> None:
         self.asked.append("close")

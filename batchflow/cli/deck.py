@@ -1,0 +1,202 @@
+"""What the deck's commands share: who is asked, the question before it costs money, and how files and batches look."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from batchflow.cli import render
+from batchflow.errors import ProviderRefused, UsageError
+
+RESPONSES = "batch-responses.jsonl"
+PERCENT = 100
+
+Yes = Annotated[bool, typer.Option("--yes", help="Go on without asking.")]
+Limit = Annotated[int, typer.Option("--limit", help="How many to show.", min=1)]
+Who = Annotated[str, typer.Option("--provider", help="openai, or local: a server on this machine, free of charge.")]
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def _check_id(value: str, looks: str, listed: str) -> str:
+    """An id is part of an address and of a path: nothing else may be in it."""
+    if not _ID.fullmatch(value):
+        raise UsageError(f"{value!r} is no id", hint=f"it looks like {looks} and is shown by `batchflow {listed}`")
+    return value
+
+
+BatchId = Annotated[
+    str,
+    typer.Argument(
+        metavar="BATCH_ID",
+        help="A batch's id, as list-batches shows it.",
+        callback=lambda value: _check_id(value, "batch_…", "list-batches"),
+    ),
+]
+FileId = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE_ID",
+        help="A file's id, as upload-batch-file shows it.",
+        callback=lambda value: _check_id(value, "file-…", "list-files"),
+    ),
+]
+
+_ORDER = ("created_at", "in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at")
+_TIMELINE = (*_ORDER, "cancelled_at", "expires_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who is asked. root: the folder that `.batchflow` is in."""
+
+    target: Any
+    root: Path
+
+    @property
+    def free(self) -> bool:
+        """Whether it is on this machine."""
+        from batchflow.plan.target import LOOPBACK
+
+        return bool(self.target.simulated or self.target.host in LOOPBACK)
+
+    @property
+    def marker(self) -> str:
+        return render.simulated(really=self.target.simulated)
+
+    def command(self, *words: object) -> str:
+        """The command that asks the same service, to be pasted."""
+        return render.command(*words, *(["--provider", self.target.name] if self.target.simulated else []))
+
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        """The provider, let go of at the end. A local server stays and ends by itself when nobody asks."""
+        from batchflow.engine.single import FOLDER
+        from batchflow.providers.local import LocalProvider, LocalServer
+        from batchflow.providers.openai import connect
+
+        target = self.target
+        if target.simulated:
+            provider: Any = LocalProvider(LocalServer(self.root / FOLDER / "server", target.seed))
+        else:
+            provider = connect(target)
+        try:
+            yield provider
+        except ProviderRefused as refusal:
+            from batchflow.engine.lanes import for_a_human
+
+            raise (for_a_human(refusal) if refusal.needs_human and not refusal.hint else refusal) from refusal
+        finally:
+            provider.close()
+
+    def must_agree(self, *, yes: bool) -> bool:
+        """Whether somebody is to be asked; raises UsageError at once where nobody is there."""
+        if self.free or yes:
+            return False
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError("nobody is there to agree: nothing was sent", hint="add --yes to go on without asking")
+        return True
+
+
+def service(name: str) -> Service:
+    """The service of that name, with the address from the environment. Sends nothing."""
+    from batchflow.plan.target import LOCAL, OPENAI, resolve
+    from batchflow.spec.provider import ProviderSpec
+
+    if name not in {LOCAL, OPENAI}:
+        raise UsageError(f"--provider {name}: there is no such provider", hint="write openai or local")
+    return Service(resolve(ProviderSpec(name=name)), Path())
+
+
+def agree(line: str, *, ask: bool) -> None:
+    """Say what comes; raises UsageError if somebody is asked and says no."""
+    render.note(line)
+    if ask and not render.ask("Go on?"):
+        raise UsageError("not agreed: nothing was done")
+
+
+def must_find_batch(provider: Any, batch_id: str, host: str) -> Any:
+    found = provider.find_batch(batch_id)
+    if found is None:
+        raise UsageError(
+            f"there is no batch {batch_id} at {host} for this key", hint="`batchflow list-batches` shows all"
+        )
+    return found
+
+
+def must_find_file(provider: Any, file_id: str, host: str) -> Any:
+    found = provider.find_file(file_id)
+    if found is None:
+        raise UsageError(f"there is no file {file_id} at {host} for this key", hint="`batchflow list-files` shows all")
+    return found
+
+
+def all_of(page: Any, members: str, most: int) -> list[Any]:
+    """Up to so many entries of a list that comes in pages."""
+    return list(islice(_entries(page, members), most))
+
+
+def _entries(page: Any, members: str) -> Iterator[Any]:
+    after, seen = None, set()
+    while True:
+        shown = page(after)
+        fresh = [entry for entry in getattr(shown, members) if entry.id not in seen]
+        yield from fresh
+        seen |= {entry.id for entry in fresh}
+        if not fresh or shown.has_more is False:
+            return
+        after = fresh[-1].id
+
+
+def moment(seconds: float | None) -> str:
+    """A server's moment for people, in UTC."""
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def progress(batch: Any) -> str:
+    total = batch.counts.get("total", 0)
+    return f"{PERCENT * batch.executed // total}%" if total else ""
+
+
+def file_json(file: Any) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "name": file.name,
+        "purpose": file.purpose,
+        "bytes": file.bytes,
+        "created_at": file.created_at,
+        "status": file.status,
+    }
+
+
+def batch_json(batch: Any) -> dict[str, Any]:
+    """A batch as every command shows it."""
+    return {
+        "id": batch.id,
+        "status": batch.status,
+        "ended": batch.ended,
+        "endpoint": batch.endpoint,
+        "completion_window": batch.window,
+        "input_file_id": batch.input_file_id,
+        "output_file_id": batch.output_file_id,
+        "error_file_id": batch.error_file_id,
+        "counts": {name: batch.counts.get(name) for name in ("total", "completed", "failed")},
+        "moments": {name: batch.moments[name] for name in _TIMELINE if name in batch.moments},
+        "errors": [{"code": e.code, "message": e.message, "line": e.line} for e in batch.errors],
+        "metadata": dict(batch.metadata or {}),
+    }
+
+
+def timeline(batch: Any) -> list[tuple[str, str]]:
+    """When it was what, in the order in which it happened; when it expires only while it may."""
+    told = [(name, batch.moments[name]) for name in _TIMELINE if name in batch.moments]
+    if batch.ended:
+        told = [pair for pair in told if pair[0] != "expires_at"]
+    told.sort(key=lambda pair: pair[1])
+    return [(moment(at), name.removesuffix("_at").replace("_", " ")) for name, at in told]
