@@ -17,7 +17,7 @@ from batchflow.cli.results import results
 from batchflow.cli.run import run
 from batchflow.cli.runs import runs
 from batchflow.cli.schema import schema
-from batchflow.cli.serve import serve
+from batchflow.cli.serve import serve_app
 from batchflow.cli.show import show
 from batchflow.cli.status import status
 from batchflow.cli.validate import validate
@@ -34,8 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (init, validate, plan, run, status, runs, results, show, load, schema, serve):
+for command in (init, validate, plan, run, status, runs, results, show, load, schema):
     app.command()(command)
+app.add_typer(serve_app, name="serve")
 
 
 def _version(*, wanted: bool) -> None:

@@ -19,6 +19,7 @@ from batchflow.server.fault_kinds import ROUTES
 from batchflow.server.faults import OWN_FAULTS, Faults, Rule, faults_of_batch
 from batchflow.server.ids import bare, batch_id, file_id
 from batchflow.server.ledger import Ledger
+from batchflow.server.observer import Observer
 from batchflow.server.parameters import DAY, batch_values, check_upload, limit_of, upload_expiry
 from batchflow.server.spoiling import damaged, prevented, spoilt
 from batchflow.server.store import Store, StoredBatch, StoredFile
@@ -43,6 +44,7 @@ class Api:
         self._store = store
         self._ledger = Ledger(store)
         self._faults = faults
+        self._observer = Observer(store)
         self._wake = wake
         self._stop = stop
         self._about = about
@@ -80,7 +82,12 @@ class Api:
                 await _drain(request)
                 return answer
             request.state.rules = {rule.kind: rule for rule in rules}
-            response = await handler(request)
+            await self._observer.look(event, request)
+            try:
+                response = await handler(request)
+            except ApiError as refusal:
+                self._observer.refused(event, refusal.status, refusal.message)
+                raise
             for rule in rules:
                 if rule.kind == "reply_delay":
                     await asyncio.sleep(rule["seconds"])

@@ -18,6 +18,7 @@ from batchflow.server.store import Store
 
 TOKEN_VARIABLE: Final = "BATCHFLOW_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+ADDRESS: Final = "server.json"  # in the store's folder while a server holds it: port, pid, token and base URL
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_DELAY: Final = 0.3
 DEFAULT_ROWS_PER_SECOND: Final = 20_000.0

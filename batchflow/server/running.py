@@ -12,7 +12,7 @@ from batchflow.server.app import Api
 from batchflow.server.connection import Connection
 from batchflow.server.faults import Faults, faults_of_batch
 from batchflow.server.gate import Gate
-from batchflow.server.process import ServeOptions, announced, base_url_of
+from batchflow.server.process import ADDRESS, ServeOptions, announced, base_url_of
 from batchflow.server.responder import RESPONDER, RESPONDER_VERSION, Simulator
 from batchflow.server.store import Store
 from batchflow.server.worker import Pace, Worker
@@ -60,14 +60,17 @@ def run(
 
     def started() -> None:
         worker.start()
-        stack.enter_context(announced(options.info, address, port, token))
+        for info in {options.info, options.store and options.store / ADDRESS}:
+            stack.enter_context(announced(info, address, port, token))
         if ready is not None:
             ready(address)
 
     def ended() -> bool:
         return worker.failure is not None or (options.idle is not None and gate.idle_for() >= options.idle)
 
-    gate = Gate(Api(store, faults, wake=worker.wake, stop=stop, about=about).application(), token)
+    gate = Gate(
+        Api(store, faults, wake=worker.wake, stop=stop, about=about).application(), token, noted=store.count_problem
+    )
     server = _Server(_config(gate), started=started, ended=ended)
     with ExitStack() as stack:
         stack.callback(worker.stop)

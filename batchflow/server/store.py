@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from batchflow import files
+from batchflow import clock, files
 from batchflow.errors import SetupError
 
 LAYOUT: Final = 2
 UNFINISHED: Final = ("validating", "in_progress", "finalizing", "cancelling")
 
+_DETAILS: Final = 100  # different details that are kept of one problem
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS calls(route TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files(
@@ -41,6 +42,8 @@ CREATE TABLE IF NOT EXISTS lines(
   state INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX IF NOT EXISTS lines_custom_id ON lines(batch, custom_id);
 CREATE INDEX IF NOT EXISTS lines_draw ON lines(batch, body, draw);
+CREATE TABLE IF NOT EXISTS problems(
+  problem TEXT NOT NULL, detail TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(problem, detail)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS results(key INTEGER PRIMARY KEY, to_error INTEGER NOT NULL, content BLOB NOT NULL);
 """
 
@@ -125,6 +128,7 @@ class Store:
     """The SQLite file and the folder of files. Safe to use from several threads: one connection, one lock."""
 
     def __init__(self, folder: Path) -> None:
+        self.clock = clock.Clock()
         self.folder = files.make_folder(folder, private=True)
         self.files = files.make_folder(folder / "files", private=True)
         self._lock = threading.RLock()
@@ -194,6 +198,15 @@ class Store:
             connection.execute("INSERT OR IGNORE INTO calls VALUES (?, 0)", (route,))
             connection.execute("UPDATE calls SET n = n + 1 WHERE route = ?", (route,))
             return int(connection.execute("SELECT n FROM calls WHERE route = ?", (route,)).fetchone()[0])
+
+    def count_problem(self, problem: str, detail: str) -> None:
+        """Remember what was seen once more; beyond a number of different details, without its detail."""
+        with self.transaction() as connection:
+            count = connection.execute("SELECT count(*) FROM problems WHERE problem = ?", (problem,)).fetchone()[0]
+            known = connection.execute("SELECT 1 FROM problems WHERE (problem, detail) = (?, ?)", (problem, detail))
+            named = detail if count < _DETAILS or known.fetchone() else "others"
+            connection.execute("INSERT OR IGNORE INTO problems VALUES (?, ?, 0)", (problem, named))
+            connection.execute("UPDATE problems SET n = n + 1 WHERE (problem, detail) = (?, ?)", (problem, named))
 
     def path_of(self, file_id: str) -> Path:
         return self.files / file_id

@@ -18,6 +18,7 @@ README = page("README.md")
 SPECS = [block.text for block in blocks(README) if block.language == "yaml"]
 LEAST = "version: 1\nname: a\ndata: {source: a.csv}\nprompt: {user: x}\n"
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+COMMANDS += [group.name for group in app.registered_groups if group.name is not None]
 
 
 @pytest.mark.parametrize("text", SPECS, ids=lambda text: text.split("\n")[0])

@@ -19,6 +19,7 @@ from tests.docs.pages import ROOT, UPDATE, code, marked, page, rows, section
 
 STUDY = "projects/image-appeal/experiment.yaml"
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+COMMANDS += [group.name for group in app.registered_groups if group.name is not None]
 
 
 def tree(kind: type[BatchflowError]) -> Iterator[type[BatchflowError]]:
@@ -131,8 +132,8 @@ def help_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     parts = [
         "# The command line\n\nGenerated from `--help`; `BATCHFLOW_UPDATE_GOLDEN=1 pytest tests/docs` writes it anew.\n"
     ]
-    for name in ["", *COMMANDS]:
-        app([*([name] if name else []), "--help"], prog_name="batchflow", standalone_mode=False)
+    for name in ["", *COMMANDS, "serve audit"]:
+        app([*name.split(), "--help"], prog_name="batchflow", standalone_mode=False)
         shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.strip().splitlines())
         parts.append(f"## {f'batchflow {name}'.strip()}\n\n```text\n{shown}\n```\n")
     return "\n".join(parts)
