@@ -10,6 +10,14 @@ import typer
 from batchflow.cli import render
 from batchflow.cli.options import Json
 
+FaultPlan = Annotated[Path | None, typer.Option(help="YAML or JSON file of faults to commit, to try a client out.")]
+AuditFile = Annotated[Path | None, typer.Option(help="File to write the account of executed rows to, at the end.")]
+Speed = Annotated[float, typer.Option(help="How many times as fast the server's clock runs; 86400: a day in a second.")]
+Latency = Annotated[
+    str | None,
+    typer.Option(help="Time that a batch takes, drawn from the seed: 5s..20m. [default: --delay]", show_default=False),
+]
+
 serve_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_completion=False)
 
 
@@ -26,15 +34,13 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
         Path | None, typer.Option(help="File to write port, pid, token and base URL to, once the server answers.")
     ] = None,
     idle: Annotated[float | None, typer.Option(help="End after this many seconds without a request.")] = None,
-    faults: Annotated[
-        Path | None, typer.Option(help="YAML or JSON file of faults to commit, to try a client out.")
-    ] = None,
+    faults: FaultPlan = None,
     seed: Annotated[int, typer.Option(help="Another seed gives other answers.")] = 0,
     delay: Annotated[float, typer.Option(help="Seconds that a batch takes at least.")] = 0.3,
     rows_per_second: Annotated[float, typer.Option(help="The most rows executed per second.")] = 20_000.0,
-    audit: Annotated[
-        Path | None, typer.Option(help="File to write the account of executed rows to, at the end.")
-    ] = None,
+    audit: AuditFile = None,
+    speed: Speed = 1.0,
+    latency: Latency = None,
     as_json: Json = False,
 ) -> None:
     """Run the local Batch API, whose answers are SIMULATED.
@@ -47,7 +53,7 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     from batchflow.server.process import TOKEN_VARIABLE, ServeOptions
     from batchflow.server.process import serve as serve_until_told
 
-    options = ServeOptions(store, host, port, info, idle, faults, seed, delay, rows_per_second, audit)
+    options = ServeOptions(store, host, port, info, idle, faults, seed, delay, rows_per_second, audit, speed, latency)
     serve_until_told(options, ready=lambda address: _say_ready(address, TOKEN_VARIABLE, as_json=as_json))
 
 

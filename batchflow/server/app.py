@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse
 
-from batchflow import clock
 from batchflow.files import ShardFile
 from batchflow.server.connection import cut_download
 from batchflow.server.disguise import gone, shown
@@ -96,7 +95,7 @@ class Api:
         return call
 
     def _file(self, request: Request, identity: str) -> StoredFile:
-        stored = self._store.file(request.state.project, identity, clock.unix())
+        stored = self._store.file(request.state.project, identity, self._store.clock.unix())
         if stored is None or gone(self._faults, self._store, identity):
             raise no_such_file(identity)
         return stored
@@ -139,7 +138,7 @@ class Api:
         purpose = parser.fields["purpose"]
         if seconds is None and purpose == "batch":
             seconds = _MONTH
-        now = int(clock.unix())
+        now = int(self._store.clock.unix())
         expires = None if seconds is None else now + seconds
         return self._store.add_file(
             shard.path.name, project, size=shard.bytes, created=now, expires=expires, filename=filename, purpose=purpose
@@ -158,7 +157,7 @@ class Api:
             after=None if after is None else self._file(request, after).number,
             newest_first=order == "desc",
             limit=limit + 1,
-            now=clock.unix(),
+            now=self._store.clock.unix(),
         )
         return JSONResponse(page([file_object(stored) for stored in found[:limit]], has_more=len(found) > limit))
 
@@ -182,7 +181,7 @@ class Api:
     async def _create_batch(self, request: Request) -> Response:
         values = batch_values(await request.body())
         written, own = _own_faults(values["metadata"])
-        now = clock.unix()
+        now = self._store.clock.unix()
         identity = bare(batch_id(now)) if "bare_ids" in request.state.rules else batch_id(now)
         batch = self._store.add_batch(
             {
@@ -229,7 +228,7 @@ class Api:
         lag = self._faults.longest_lag
         if not lag:
             return set()
-        now = clock.unix()
+        now = self._store.clock.unix()
         return {
             number
             for number, created in self._store.batches_since(now - lag)
@@ -242,7 +241,7 @@ class Api:
             raise ApiError(409, f"Cannot cancel a batch with status '{batch.status}'.")
         while batch.status not in ("cancelling", "cancelled"):
             # the worker may move it on meanwhile
-            self._store.update_batch(batch, status="cancelling", cancelling_at=clock.unix())
+            self._store.update_batch(batch, status="cancelling", cancelling_at=self._store.clock.unix())
             batch = self._batch(request)
             if batch.status in ("completed", "failed", "expired"):
                 raise ApiError(409, f"Cannot cancel a batch with status '{batch.status}'.")
@@ -251,7 +250,7 @@ class Api:
 
     def _shown(self, batch: StoredBatch) -> dict[str, Any]:
         """The batch as its faults want it seen."""
-        return shown(self._faults, batch)
+        return shown(self._faults, batch, self._store.clock.unix())
 
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
         return JSONResponse({"status": "ok", "pid": os.getpid(), **self._about})

@@ -12,10 +12,11 @@ from batchflow.server.app import Api
 from batchflow.server.connection import Connection
 from batchflow.server.faults import Faults, faults_of_batch
 from batchflow.server.gate import Gate
+from batchflow.server.pace import Pace, parse_latency
 from batchflow.server.process import ADDRESS, ServeOptions, announced, base_url_of
 from batchflow.server.responder import RESPONDER, RESPONDER_VERSION, Simulator
 from batchflow.server.store import Store
-from batchflow.server.worker import Pace, Worker
+from batchflow.server.worker import Worker
 
 _GRACE: Final = 0.5  # seconds that requests under way may still take at the end
 _SWITCH: Final = 0.0005  # seconds after which a working worker lets a request in
@@ -52,7 +53,7 @@ def run(
         faults.adopt(batch.number, faults_of_batch(batch.faults) if batch.faults else [])
     port = listener.getsockname()[1]
     address = base_url_of(options.host, port)
-    worker = Worker(store, Simulator(options.seed), faults, Pace(options.delay, options.rows_per_second))
+    worker = Worker(store, Simulator(options.seed), faults, _pace(options))
     about = {"responder": RESPONDER, "responder_version": RESPONDER_VERSION, "seed": options.seed, "simulated": True}
 
     def stop() -> None:
@@ -77,6 +78,12 @@ def run(
         server.run(sockets=[listener])
     if worker.failure is not None:
         raise worker.failure
+
+
+def _pace(options: ServeOptions) -> Pace:
+    return Pace(
+        options.delay, options.rows_per_second, parse_latency(options.latency), options.seed, speed=options.speed
+    )
 
 
 def _config(gate: Gate) -> uvicorn.Config:
