@@ -24,7 +24,7 @@ from batchflow.cli.results import results
 from batchflow.cli.run import run
 from batchflow.cli.runs import runs
 from batchflow.cli.schema import schema
-from batchflow.cli.serve import serve
+from batchflow.cli.serve import serve_app
 from batchflow.cli.show import show
 from batchflow.cli.start_batch import start_batch
 from batchflow.cli.status import status
@@ -43,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS = (init, validate, plan, run, status, runs, results, show, load, schema, serve)
+COMMANDS = (init, validate, plan, run, status, runs, results, show, load, schema)
 # the steps of the Kellogg deck, one command each
 DECK = (
     *(make_batch_file, upload_batch_file, start_batch, list_batches, show_batch, get_batch_results),
@@ -52,6 +52,7 @@ DECK = (
 
 for command in (*COMMANDS, *DECK):
     app.command()(command)
+app.add_typer(serve_app, name="serve")
 
 utils = typer.Typer(
     help="The deck's small tools: config, display, chat-complete.", no_args_is_help=True, rich_markup_mode=None

@@ -1,16 +1,29 @@
 """`batchflow serve`: the local Batch API in the foreground, with simulated answers."""
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from batchflow.cli import render
 from batchflow.cli.options import Json
 
+FaultPlan = Annotated[Path | None, typer.Option(help="YAML or JSON file of faults to commit, to try a client out.")]
+AuditFile = Annotated[Path | None, typer.Option(help="File to write the account of executed rows to, at the end.")]
+Speed = Annotated[float, typer.Option(help="How many times as fast the server's clock runs; 86400: a day in a second.")]
+Latency = Annotated[
+    str | None,
+    typer.Option(help="Time that a batch takes, drawn from the seed: 5s..20m. [default: --delay]", show_default=False),
+]
 
+serve_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_completion=False)
+
+
+@serve_app.callback()
 def serve(  # noqa: PLR0917 - each is an option of the command line
+    context: typer.Context,
     store: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps files and batches. [default: a temporary one]", show_default=False),
@@ -21,15 +34,13 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
         Path | None, typer.Option(help="File to write port, pid, token and base URL to, once the server answers.")
     ] = None,
     idle: Annotated[float | None, typer.Option(help="End after this many seconds without a request.")] = None,
-    faults: Annotated[
-        Path | None, typer.Option(help="YAML or JSON file of faults to commit, to try a client out.")
-    ] = None,
+    faults: FaultPlan = None,
     seed: Annotated[int, typer.Option(help="Another seed gives other answers.")] = 0,
     delay: Annotated[float, typer.Option(help="Seconds that a batch takes at least.")] = 0.3,
     rows_per_second: Annotated[float, typer.Option(help="The most rows executed per second.")] = 20_000.0,
-    audit: Annotated[
-        Path | None, typer.Option(help="File to write the account of executed rows to, at the end.")
-    ] = None,
+    audit: AuditFile = None,
+    speed: Speed = 1.0,
+    latency: Latency = None,
     as_json: Json = False,
 ) -> None:
     """Run the local Batch API, whose answers are SIMULATED.
@@ -37,10 +48,12 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     Any OpenAI client can use it. With BATCHFLOW_SERVER_TOKEN set, that key is asked for; else any key is let in and
     sees its own files and batches.
     """
+    if context.invoked_subcommand is not None:
+        return
     from batchflow.server.process import TOKEN_VARIABLE, ServeOptions
     from batchflow.server.process import serve as serve_until_told
 
-    options = ServeOptions(store, host, port, info, idle, faults, seed, delay, rows_per_second, audit)
+    options = ServeOptions(store, host, port, info, idle, faults, seed, delay, rows_per_second, audit, speed, latency)
     serve_until_told(options, ready=lambda address: _say_ready(address, TOKEN_VARIABLE, as_json=as_json))
 
 
@@ -51,3 +64,57 @@ def _say_ready(address: str, variable: str, *, as_json: bool) -> None:
     )
     if as_json:
         render.emit("serve", {"base_url": address, "pid": os.getpid(), "simulated": True})
+
+
+@serve_app.command()
+def audit(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URL|STORE]",
+            help="Address of a local server, or folder of a store. [default: OPENAI_BASE_URL]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a local server executed and noticed."""
+    from batchflow.errors import UsageError
+    from batchflow.server.asking import audit_of
+
+    chosen = target or os.environ.get("OPENAI_BASE_URL")
+    if not chosen:
+        raise UsageError(
+            "serve audit needs a server or a store",
+            hint="name the address of a local server, or the folder of its store",
+        )
+    audited = audit_of(chosen)
+    if as_json:
+        render.emit("audit", audited)
+    else:
+        render.show("\n".join(_audit_text(audited)))
+
+
+def _audit_text(audited: Mapping[str, Any]) -> Iterator[str]:
+    executions = audited["executions"]
+    yield f"{executions['rows']} rows executed and billed, {executions['faulted']} failed by faults."
+    for name, said in (("by_custom_id", "custom_id"), ("by_body", "body")):
+        again = executions[name]["more_than_once"]
+        yield f"Executed more than once by {said}: {len(again)} (at most {executions[name]['max']} times)."
+    yield ""
+    yield render.table(["route", "calls"], list(audited["calls"].items()), right=frozenset({1}))
+    yield ""
+    yield render.table(
+        ["batch", "status", "rows executed"],
+        [(batch["id"], batch["status"], batch["rows_executed"]) for batch in audited["batches"]],
+        right=frozenset({2}),
+    )
+    yield ""
+    if not audited["problems"]:
+        yield "No problems seen in the client's requests."
+        return
+    yield render.table(
+        ["problem", "detail", "times"],
+        [(seen["problem"], seen["detail"], seen["times"]) for seen in audited["problems"]],
+        right=frozenset({2}),
+    )

@@ -24,6 +24,8 @@ def _options(arguments: list[str] | None) -> ServeOptions:
         "--rows-per-second", type=float, default=DEFAULT_ROWS_PER_SECOND, help="the most rows executed per second"
     )
     parser.add_argument("--audit", type=Path, help="file to write the audit to at the end")
+    parser.add_argument("--speed", type=float, default=1.0, help="how many times as fast the server's clock runs")
+    parser.add_argument("--latency", help="time a batch takes, drawn from the seed: 5s..20m")
     return ServeOptions(**vars(parser.parse_args(arguments)))
 
 

@@ -12,7 +12,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Match
 
-from batchflow import clock
 from batchflow.files import ShardFile
 from batchflow.server.connection import cut_download
 from batchflow.server.disguise import gone, shown
@@ -20,6 +19,7 @@ from batchflow.server.fault_kinds import ROUTES
 from batchflow.server.faults import OWN_FAULTS, Faults, Rule, faults_of_batch
 from batchflow.server.ids import bare, batch_id, file_id
 from batchflow.server.ledger import Ledger
+from batchflow.server.observer import Observer
 from batchflow.server.openapi import document
 from batchflow.server.parameters import DAY, batch_values, check_upload, limit_of, upload_expiry
 from batchflow.server.spoiling import damaged, prevented, spoilt
@@ -46,6 +46,7 @@ class Api:
         self._store = store
         self._ledger = Ledger(store)
         self._faults = faults
+        self._observer = Observer(store)
         self._wake = wake
         self._stop = stop
         self._about = about
@@ -84,7 +85,12 @@ class Api:
                 await _drain(request)
                 return answer
             request.state.rules = {rule.kind: rule for rule in rules}
-            response = await handler(request)
+            await self._observer.look(event, request)
+            try:
+                response = await handler(request)
+            except ApiError as refusal:
+                self._observer.refused(event, refusal.status, refusal.message)
+                raise
             for rule in rules:
                 if rule.kind == "reply_delay":
                     await asyncio.sleep(rule["seconds"])
@@ -93,7 +99,7 @@ class Api:
         return call
 
     def _file(self, request: Request, identity: str) -> StoredFile:
-        stored = self._store.file(request.state.project, identity, clock.unix())
+        stored = self._store.file(request.state.project, identity, self._store.clock.unix())
         if stored is None or gone(self._faults, self._store, identity):
             raise no_such_file(identity)
         return stored
@@ -136,7 +142,7 @@ class Api:
         purpose = parser.fields["purpose"]
         if seconds is None and purpose == "batch":
             seconds = _MONTH
-        now = int(clock.unix())
+        now = int(self._store.clock.unix())
         expires = None if seconds is None else now + seconds
         return self._store.add_file(
             shard.path.name, project, size=shard.bytes, created=now, expires=expires, filename=filename, purpose=purpose
@@ -155,7 +161,7 @@ class Api:
             after=None if after is None else self._file(request, after).number,
             newest_first=order == "desc",
             limit=limit + 1,
-            now=clock.unix(),
+            now=self._store.clock.unix(),
         )
         return JSONResponse(page([file_object(stored) for stored in found[:limit]], has_more=len(found) > limit))
 
@@ -179,7 +185,7 @@ class Api:
     async def _create_batch(self, request: Request) -> Response:
         values = batch_values(await request.body())
         written, own = _own_faults(values["metadata"])
-        now = clock.unix()
+        now = self._store.clock.unix()
         identity = bare(batch_id(now)) if "bare_ids" in request.state.rules else batch_id(now)
         batch = self._store.add_batch(
             {
@@ -226,7 +232,7 @@ class Api:
         lag = self._faults.longest_lag
         if not lag:
             return set()
-        now = clock.unix()
+        now = self._store.clock.unix()
         return {
             number
             for number, created in self._store.batches_since(now - lag)
@@ -239,7 +245,7 @@ class Api:
             raise ApiError(409, f"Cannot cancel a batch with status '{batch.status}'.")
         while batch.status not in ("cancelling", "cancelled"):
             # the worker may move it on meanwhile
-            self._store.update_batch(batch, status="cancelling", cancelling_at=clock.unix())
+            self._store.update_batch(batch, status="cancelling", cancelling_at=self._store.clock.unix())
             batch = self._batch(request)
             if batch.status in ("completed", "failed", "expired"):
                 raise ApiError(409, f"Cannot cancel a batch with status '{batch.status}'.")
@@ -248,7 +254,7 @@ class Api:
 
     def _shown(self, batch: StoredBatch) -> dict[str, Any]:
         """The batch as its faults want it seen."""
-        return shown(self._faults, batch)
+        return shown(self._faults, batch, self._store.clock.unix())
 
     async def _described(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
         return JSONResponse(document())

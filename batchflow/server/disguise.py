@@ -3,16 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from batchflow import clock
 from batchflow.server.faults import Faults
 from batchflow.server.store import Store, StoredBatch
 from batchflow.server.wire import batch_object
 
 
-def shown(faults: Faults, batch: StoredBatch) -> dict[str, Any]:
-    """The batch as its faults want it seen."""
+def shown(faults: Faults, batch: StoredBatch, now: float) -> dict[str, Any]:
+    """The batch as its faults want it seen at this moment."""
     seen = batch_object(batch)
-    now = clock.unix()
     for rule in faults.on_batch("status", batch.number):
         if batch.status in ("validating", "in_progress") and now < batch.created + rule["seconds"]:
             seen["status"] = rule["value"]
@@ -40,7 +38,7 @@ def gone(faults: Faults, store: Store, identity: str) -> bool:
     for batch in store.batches_of_file(identity):
         for rule in faults.on_batch("file_gone", batch.number):
             since = batch.created if rule["which"] == "input" else ended_at(batch)
-            if getattr(batch, f"{rule['which']}_file_id") == identity and clock.unix() >= since + rule["seconds"]:
+            if getattr(batch, f"{rule['which']}_file_id") == identity and store.clock.unix() >= since + rule["seconds"]:
                 return True
     return False
 

@@ -1,6 +1,7 @@
 """Who may come in: the Host must be this machine, the bearer key must be right. Counts visits, for the idle exit."""
 
 import hmac
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
@@ -18,8 +19,11 @@ _ONE_PROJECT: Final = "local"
 class Gate:
     """Wraps the application. With a token there is one project; without one every key is a project of its own."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str | None, *, noted: Callable[[str, str], None] = lambda _problem, _detail: None
+    ) -> None:
         self._app = app
+        self._noted = noted
         self._token = token
         self._inside = 0
         self._last_visit = clock.monotonic()
@@ -52,6 +56,7 @@ class Gate:
             _check_host(headers.get(b"host", b"").decode("latin-1"))
             scope.setdefault("state", {})["project"] = self._project(headers.get(b"authorization", b""))
         except ApiError as refusal:
+            self._noted("not let in", f"{refusal.status} {refusal.message}")
             await _drain(receive)
             await JSONResponse(refusal.body(), refusal.status)(scope, receive, send)
             return

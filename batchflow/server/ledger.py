@@ -125,6 +125,10 @@ class Ledger:
             },
             "calls": dict(self.store.rows("SELECT route, n FROM calls ORDER BY route")),
             "batches": list(self._batches()),
+            "problems": [
+                {"problem": problem, "detail": detail, "times": times}
+                for problem, detail, times in self.store.rows("SELECT * FROM problems ORDER BY problem, detail")
+            ],
             "billed": {"requests": executed},
         }
 

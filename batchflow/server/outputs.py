@@ -7,7 +7,6 @@ from hashlib import sha256
 from math import gcd
 from typing import Final
 
-from batchflow import clock
 from batchflow.files import ShardFile
 from batchflow.server.faults import Faults
 from batchflow.server.ids import bare, file_id
@@ -47,7 +46,7 @@ class Outputs:
                 shard.close()
         with self._store.transaction():
             ids = {f"{name}_file_id": shard.path.name for name, shard in published.items()}
-            ended = self._store.update_batch(batch, status=status, **{moment: clock.unix()}, **ids)
+            ended = self._store.update_batch(batch, status=status, **{moment: self._store.clock.unix()}, **ids)
             if ended:
                 self._register(batch, published)
                 self._ledger.forget_results(batch)
@@ -88,7 +87,7 @@ class Outputs:
                 written[name].write(content.rstrip(b"\r\n") if "no_final_newline" in form else content)
 
     def _register(self, batch: StoredBatch, published: dict[str, ShardFile]) -> None:
-        now = int(clock.unix())
+        now = int(self._store.clock.unix())
         purposes = [rule["value"] for rule in self._faults.on_batch("output_purpose", batch.number)]
         for name, shard in published.items():
             self._store.add_file(

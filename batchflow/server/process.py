@@ -14,10 +14,12 @@ from batchflow.errors import SetupError, UsageError
 from batchflow.files import atomic_write, scratch_folder
 from batchflow.server.faults import load_faults
 from batchflow.server.ledger import Ledger
+from batchflow.server.pace import parse_latency
 from batchflow.server.store import Store
 
 TOKEN_VARIABLE: Final = "BATCHFLOW_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+ADDRESS: Final = "server.json"  # in the store's folder while a server holds it: port, pid, token and base URL
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_DELAY: Final = 0.3
 DEFAULT_ROWS_PER_SECOND: Final = 20_000.0
@@ -26,7 +28,8 @@ DEFAULT_ROWS_PER_SECOND: Final = 20_000.0
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """What `batchflow serve` is told. store=None: a folder that is gone afterwards; port=0: a free one;
-    idle = seconds without a request after which it ends by itself; info, audit = files to write.
+    idle = seconds without a request after which it ends by itself; info, audit = files to write; speed = how many
+    times as fast its clock runs; latency = time a batch takes, from..to.
     """
 
     store: Path | None = None
@@ -39,6 +42,8 @@ class ServeOptions:
     delay: float = DEFAULT_DELAY
     rows_per_second: float = DEFAULT_ROWS_PER_SECOND
     audit: Path | None = None
+    speed: float = 1.0
+    latency: str | None = None
 
     def check(self) -> None:
         """UsageError where a value cannot be meant."""
@@ -49,12 +54,14 @@ class ServeOptions:
             )
         for name, wrong in (
             ("--port must be from 0 to 65535", not 0 <= self.port <= 65_535),  # noqa: PLR2004 - ports have 16 bits
+            ("--speed must be more than 0", not 0 < self.speed < float("inf")),
             ("--delay must be 0 or more seconds", not self.delay >= 0),
             ("--rows-per-second must be more than 0", not self.rows_per_second > 0),
             ("--idle must be more than 0 seconds", self.idle is not None and not self.idle > 0),
         ):
             if wrong:
                 raise UsageError(name)
+        parse_latency(self.latency)
 
 
 def serve(options: ServeOptions, *, ready: Callable[[str], None] | None = None) -> None:
@@ -63,7 +70,7 @@ def serve(options: ServeOptions, *, ready: Callable[[str], None] | None = None) 
     """
     options.check()
     faults = load_faults(options.faults, options.seed)
-    with _store(options.store) as store, _listening(options.host, options.port) as listener:
+    with _store(options.store, options.speed) as store, _listening(options.host, options.port) as listener:
         # imported late: a store that is held and a port that is taken are said at once
         from batchflow.server.running import run  # noqa: PLC0415
 
@@ -76,12 +83,12 @@ def serve(options: ServeOptions, *, ready: Callable[[str], None] | None = None) 
 
 
 @contextmanager
-def _store(folder: Path | None) -> Iterator[Store]:
+def _store(folder: Path | None, speed: float) -> Iterator[Store]:
     if folder is None:
-        with scratch_folder() as scratch, _store(scratch) as store:
+        with scratch_folder() as scratch, _store(scratch, speed) as store:
             yield store
         return
-    store = Store(folder)
+    store = Store(folder, speed)
     try:
         yield store
     finally:

@@ -12,11 +12,12 @@ from batchflow.server.app import Api
 from batchflow.server.connection import Connection
 from batchflow.server.faults import Faults, faults_of_batch
 from batchflow.server.gate import Gate
-from batchflow.server.process import ServeOptions, announced, base_url_of
+from batchflow.server.pace import Pace, parse_latency
+from batchflow.server.process import ADDRESS, ServeOptions, announced, base_url_of
 from batchflow.server.responder import RESPONDER, RESPONDER_VERSION
 from batchflow.server.simulator import Simulator
 from batchflow.server.store import Store
-from batchflow.server.worker import Pace, Worker
+from batchflow.server.worker import Worker
 
 _GRACE: Final = 0.5  # seconds that requests under way may still take at the end
 _SWITCH: Final = 0.0005  # seconds after which a working worker lets a request in
@@ -53,7 +54,7 @@ def run(
         faults.adopt(batch.number, faults_of_batch(batch.faults) if batch.faults else [])
     port = listener.getsockname()[1]
     address = base_url_of(options.host, port)
-    worker = Worker(store, Simulator(options.seed), faults, Pace(options.delay, options.rows_per_second))
+    worker = Worker(store, Simulator(options.seed), faults, _pace(options))
     about = {"responder": RESPONDER, "responder_version": RESPONDER_VERSION, "seed": options.seed, "simulated": True}
 
     def stop() -> None:
@@ -61,20 +62,29 @@ def run(
 
     def started() -> None:
         worker.start()
-        stack.enter_context(announced(options.info, address, port, token))
+        for info in {options.info, options.store and options.store / ADDRESS}:
+            stack.enter_context(announced(info, address, port, token))
         if ready is not None:
             ready(address)
 
     def ended() -> bool:
         return worker.failure is not None or (options.idle is not None and gate.idle_for() >= options.idle)
 
-    gate = Gate(Api(store, faults, wake=worker.wake, stop=stop, about=about).application(), token)
+    gate = Gate(
+        Api(store, faults, wake=worker.wake, stop=stop, about=about).application(), token, noted=store.count_problem
+    )
     server = _Server(_config(gate), started=started, ended=ended)
     with ExitStack() as stack:
         stack.callback(worker.stop)
         server.run(sockets=[listener])
     if worker.failure is not None:
         raise worker.failure
+
+
+def _pace(options: ServeOptions) -> Pace:
+    return Pace(
+        options.delay, options.rows_per_second, parse_latency(options.latency), options.seed, speed=options.speed
+    )
 
 
 def _config(gate: Gate) -> uvicorn.Config:

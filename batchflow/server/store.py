@@ -12,12 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from batchflow import files
+from batchflow import clock, files
 from batchflow.errors import SetupError
 
 LAYOUT: Final = 2
 UNFINISHED: Final = ("validating", "in_progress", "finalizing", "cancelling")
 
+_DETAILS: Final = 100  # different details that are kept of one problem
+_MOMENTS: Final = (
+    "created",
+    "in_progress_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+)
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS calls(route TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files(
@@ -41,6 +52,9 @@ CREATE TABLE IF NOT EXISTS lines(
   state INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX IF NOT EXISTS lines_custom_id ON lines(batch, custom_id);
 CREATE INDEX IF NOT EXISTS lines_draw ON lines(batch, body, draw);
+CREATE TABLE IF NOT EXISTS moments(latest REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS problems(
+  problem TEXT NOT NULL, detail TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(problem, detail)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS results(key INTEGER PRIMARY KEY, to_error INTEGER NOT NULL, content BLOB NOT NULL);
 """
 
@@ -124,12 +138,30 @@ def _check_layout(connection: sqlite3.Connection, folder: Path) -> None:
 class Store:
     """The SQLite file and the folder of files. Safe to use from several threads: one connection, one lock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, speed: float = 1.0) -> None:
         self.folder = files.make_folder(folder, private=True)
         self.files = files.make_folder(folder / "files", private=True)
         self._lock = threading.RLock()
         self._connection = self._open(folder / "batches.sqlite")
         self._forget_strays()
+        # a fast clock is ahead of ours: after a restart it goes on where it was, and nothing lies in its future
+        self.clock = clock.Clock(speed, max(clock.unix(), self._latest()))
+        self._kept = clock.monotonic()
+
+    def _latest(self) -> float:
+        """The latest moment that this store knows of."""
+        queries = ["SELECT max(latest) FROM moments", "SELECT max(created_at) FROM files"]
+        queries += [f"SELECT max({name}) FROM batches" for name in _MOMENTS]  # noqa: S608 - own column names
+        return max(self.rows(query)[0][0] or 0.0 for query in queries)
+
+    def keep_moment(self, *, at_once: bool = False) -> None:
+        """Remember the time of a clock that is fast, each second of ours: it must not go back after a restart."""
+        now = clock.monotonic()
+        if self.clock.speed != 1.0 and (at_once or now - self._kept >= 1.0):
+            self._kept = now
+            with self.transaction() as connection:
+                connection.execute("DELETE FROM moments")
+                connection.execute("INSERT INTO moments VALUES (?)", (self.clock.unix(),))
 
     def _open(self, path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -161,6 +193,7 @@ class Store:
                 path.unlink()
 
     def close(self) -> None:
+        self.keep_moment(at_once=True)
         with self._lock:
             self._connection.close()
 
@@ -194,6 +227,15 @@ class Store:
             connection.execute("INSERT OR IGNORE INTO calls VALUES (?, 0)", (route,))
             connection.execute("UPDATE calls SET n = n + 1 WHERE route = ?", (route,))
             return int(connection.execute("SELECT n FROM calls WHERE route = ?", (route,)).fetchone()[0])
+
+    def count_problem(self, problem: str, detail: str) -> None:
+        """Remember what was seen once more; beyond a number of different details, without its detail."""
+        with self.transaction() as connection:
+            count = connection.execute("SELECT count(*) FROM problems WHERE problem = ?", (problem,)).fetchone()[0]
+            known = connection.execute("SELECT 1 FROM problems WHERE (problem, detail) = (?, ?)", (problem, detail))
+            named = detail if count < _DETAILS or known.fetchone() else "others"
+            connection.execute("INSERT OR IGNORE INTO problems VALUES (?, ?, 0)", (problem, named))
+            connection.execute("UPDATE problems SET n = n + 1 WHERE (problem, detail) = (?, ?)", (problem, named))
 
     def path_of(self, file_id: str) -> Path:
         return self.files / file_id

@@ -2,7 +2,6 @@
 
 import json
 
-from batchflow import clock
 from batchflow.server import validation
 from batchflow.server.faults import Faults, Rule
 from batchflow.server.ledger import Ledger
@@ -34,7 +33,10 @@ class Validator:
         """What is wrong before any line is read."""
         for rule in self._faults.on_batch("batch_failed", batch.number):
             return [validation.as_told(rule["code"], rule["message"], rule["line"], rule["param"])]
-        known = self._store.file(batch.project, batch.input_file_id, clock.unix()) is not None or batch.offset > 0
+        known = (
+            self._store.file(batch.project, batch.input_file_id, self._store.clock.unix()) is not None
+            or batch.offset > 0
+        )
         if not known or any(self._faults.on_batch("cannot_find_file", batch.number)):
             return [validation.cannot_find_file(batch.input_file_id)]
         return []
@@ -71,7 +73,7 @@ class Validator:
         problems = sorted(batch.problems, key=lambda problem: problem["line"] or 0) or self._file_problems(batch)
         if problems:
             return self._fail(batch, problems)
-        now = clock.unix()
+        now = self._store.clock.unix()
         return self._store.update_batch(
             batch, status="in_progress", in_progress_at=now, total=batch.rows, line=0, offset=0
         )
@@ -95,7 +97,7 @@ class Validator:
             and other.status != "validating"
             and (rule["shared"] or other.project == batch.project)
         ]
-        foreign = clock.unix() < self._store.opened + rule["foreign_seconds"]
+        foreign = self._store.clock.unix() < self._store.opened + rule["foreign_seconds"]
         enqueued = sum(_tokens(other) for other in running) + foreign * rule["foreign_tokens"]
         batches = len(running) + foreign * rule["foreign_batches"]
         full = rule["tokens"] is not None and enqueued + _tokens(batch) > rule["tokens"]
@@ -109,7 +111,7 @@ class Validator:
         with self._store.transaction():
             self._ledger.forget_lines(batch)
             failed = self._store.update_batch(
-                batch, status="failed", failed_at=clock.unix(), errors=json.dumps(problems)
+                batch, status="failed", failed_at=self._store.clock.unix(), errors=json.dumps(problems)
             )
         self._store.drop_bytes(batch.input_file_id)
         return failed

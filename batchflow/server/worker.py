@@ -6,37 +6,21 @@ server goes on where its last commit was. No step executes a row twice.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from batchflow import clock
 from batchflow.server.faults import Faults
 from batchflow.server.ledger import Executed, Ledger
 from batchflow.server.lines import Chunk, read_chunk
 from batchflow.server.outputs import Outputs, Stopped
+from batchflow.server.pace import CHUNK, EXECUTED, VALIDATED, Pace
 from batchflow.server.responder import Responder
 from batchflow.server.rows import Row, RowExecutor, without_money
 from batchflow.server.store import Store, StoredBatch
 from batchflow.server.validating import Validator
 
-CHUNK: Final = 500  # rows that are read, executed and committed together
-VALIDATED: Final = 0.2  # shares of the delay: validation ends not before the first,
-EXECUTED: Final = 0.8  # execution not before the second
-_PASSES_PER_SECOND: Final = 10  # a slow server executes in chunks that small
 _PAUSE: Final = 0.02  # seconds between passes in which nothing could be done
 _ASLEEP: Final = 1.0  # seconds between looks while no batch is open
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """delay = seconds that a batch takes at least; rows_per_second = the most that all batches execute together."""
-
-    delay: float
-    rows_per_second: float
-
-    @property
-    def chunk(self) -> int:
-        return max(1, min(CHUNK, int(self.rows_per_second / _PASSES_PER_SECOND)))
 
 
 class Worker(threading.Thread):
@@ -54,7 +38,7 @@ class Worker(threading.Thread):
         self._stopping = threading.Event()
         self._outputs = Outputs(store, self._ledger, faults, self._stopping.is_set)
         self._woken = threading.Event()
-        self._next_row_at = clock.monotonic()
+        self._next_row_at = self._store.clock.monotonic()
         self._steps: dict[str, Callable[[StoredBatch], bool]] = {
             "validating": self._validate,
             "in_progress": self._execute,
@@ -77,6 +61,7 @@ class Worker(threading.Thread):
         try:
             while not self._stopping.is_set():
                 self._woken.clear()
+                self._store.keep_moment()
                 batches = self._store.open_batches()
                 if not self._pass(batches):
                     self._woken.wait(_PAUSE if batches else _ASLEEP)
@@ -95,7 +80,7 @@ class Worker(threading.Thread):
         return moved
 
     def _due(self, batch: StoredBatch, share: float) -> bool:
-        return clock.unix() >= batch.created + share * self._pace.delay
+        return self._pace.due(batch, self._store.clock.unix(), share)
 
     def _stuck(self, batch: StoredBatch, at: str) -> bool:
         return any(rule["at"] == at for rule in self._faults.on_batch("stuck", batch.number))
@@ -110,15 +95,17 @@ class Worker(threading.Thread):
             return False
         expiring, cancelling = self._last(batch, "expire"), self._last(batch, "cancel")
         last = min(expiring, cancelling)
-        if batch.next <= last and clock.unix() <= batch.expires:
-            return self._execute_rows(batch, last)
+        now = self._store.clock.unix()
+        if batch.next <= last and now <= batch.expires:
+            reached = min(last, self._pace.reached(batch, now))
+            return batch.next <= reached and self._execute_rows(batch, reached)
         if not self._due(batch, EXECUTED) or self._held(batch):
             return False
-        if expiring < batch.total or clock.unix() > batch.expires:
+        if expiring < batch.total or self._store.clock.unix() > batch.expires:
             return self._outputs.conclude(batch, "expired", "expired_at")
         if cancelling < batch.total:
-            return self._store.update_batch(batch, status="cancelling", cancelling_at=clock.unix())
-        return self._store.update_batch(batch, status="finalizing", finalizing_at=clock.unix())
+            return self._store.update_batch(batch, status="cancelling", cancelling_at=self._store.clock.unix())
+        return self._store.update_batch(batch, status="finalizing", finalizing_at=self._store.clock.unix())
 
     def _last(self, batch: StoredBatch, kind: str) -> int:
         """The ordinal of the last row before an end of this kind; that of the last of all if none is to come."""
@@ -128,16 +115,17 @@ class Worker(threading.Thread):
     def _held(self, batch: StoredBatch) -> bool:
         """Whether a fault shows an unknown status at the moment."""
         return any(
-            clock.unix() < batch.created + rule["seconds"] for rule in self._faults.on_batch("status", batch.number)
+            self._store.clock.unix() < batch.created + rule["seconds"]
+            for rule in self._faults.on_batch("status", batch.number)
         )
 
     def _execute_rows(self, batch: StoredBatch, last: int) -> bool:
-        now = clock.monotonic()
+        now = self._store.clock.monotonic()
         if now < self._next_row_at:
             return False
         count = min(self._pace.chunk, last - batch.next + 1)
         chunk = read_chunk(self._store.path_of(batch.input_file_id), batch.offset, batch.line, count)
-        executor = RowExecutor(batch, self._responder, self._faults, int(clock.unix()))
+        executor = RowExecutor(batch, self._responder, self._faults, int(self._store.clock.unix()))
         funded = self._funded(batch)
         executed = [
             executor.execute(row) if position < funded else self._unpaid(batch, row.ordinal)
@@ -174,7 +162,7 @@ class Worker(threading.Thread):
         until = (batch.cancelling_at or 0.0) + max(
             (rule["seconds"] for rule in self._faults.on_batch("slow_cancel", batch.number)), default=0.0
         )
-        if clock.unix() < until:
+        if self._store.clock.unix() < until:
             return batch.next <= batch.total and self._execute_rows(batch, batch.total)
         return self._outputs.conclude(batch, "cancelled", "cancelled_at")
 

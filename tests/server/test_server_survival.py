@@ -9,9 +9,10 @@ from pathlib import Path
 
 from batchflow.server.faults import load_faults
 from batchflow.server.ledger import Ledger
+from batchflow.server.pace import Pace
 from batchflow.server.simulator import Simulator
 from batchflow.server.store import Store, StoredBatch
-from batchflow.server.worker import Pace, Worker
+from batchflow.server.worker import Worker
 from tests.server.client import Client, file_of, line
 from tests.server_process import ServerProcess
 
