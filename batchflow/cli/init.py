@@ -37,6 +37,7 @@ def init(
     for name, content in contents.items():
         files.atomic_write(folder / name, content)
     spec = folder / "experiment.yaml"
-    render.note(f"Wrote {', '.join(contents)} into {folder}.\nNext: {render.command('run', spec)}")
+    where = "this folder" if folder == Path() else folder
+    render.note(f"Wrote {', '.join(contents)} into {where}.\nNext: {render.command('run', spec)}")
     if as_json:
         render.emit("init", {"folder": str(folder), "files": list(contents), "spec": str(spec)})

@@ -2,16 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from batchflow import clock
 from batchflow.cli import render
 from batchflow.engine.run import OpenRun
 from batchflow.errors import escape_controls, redact
-from batchflow.journal.state import Phase, RunState
+from batchflow.journal.state import Phase, RunState, ShardState
 
 EVERY = 0.5  # seconds between two looks at the counts
+STEADY = 3.0  # seconds without a new batch after which what waits is said to wait for a place
 WAITING = (
     "The provider may take up to 24 h. You can close this window: run the same command again to fetch the answers."
 )
@@ -24,7 +25,8 @@ class Progress:
         self._run = run
         self._said: set[str] = set()
         self._sent_before = set(_batches(run.state))
-        self._announced: set[int] = set()
+        self._announced: set[tuple[int, bool]] = set()
+        self._there, self._changed = 0, 0.0  # shards at the provider or back from it, and when that was new
         self._next = 0.0
         self._began = clock.monotonic()
         self._live = _LiveLine() if sys.stderr.isatty() else None
@@ -53,22 +55,25 @@ class Progress:
             render.note(line)
 
     def _announce(self, state: RunState) -> None:
-        """Once a round: everything is with the provider now."""
+        """What is with the provider now: once a round all of it, and before that what a full queue lets through."""
         shards = list(state.shards(state.round))
+        there = [shard for shard in shards if shard.phase in {Phase.POLL, Phase.COLLECT, Phase.COLLECTED}]
+        flying = [shard for shard in there if shard.phase is not Phase.COLLECTED]
+        now = clock.monotonic()
+        if len(there) != self._there:
+            self._there, self._changed = len(there), now
         waiting = any(shard.phase in {Phase.UPLOAD, Phase.START, Phase.DOUBT} for shard in shards)
-        flying = [shard for shard in shards if shard.phase in {Phase.POLL, Phase.COLLECT}]
-        if state.round in self._announced or waiting or not flying:
+        key = (state.round, waiting)
+        if key in self._announced or not flying or (waiting and now < self._changed + STEADY):
             return
-        self._announced.add(state.round)
-        ids = [shard.batch.batch_id for shard in flying if shard.batch is not None]
-        named = ids[0] + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")
-        requests = render.plural(sum(shard.requests for shard in flying), "request")
-        batches = render.plural(len(ids), "batch", "batches")
+        self._announced.add(key)
+        new = [shard for shard in there if shard.batch and shard.batch.batch_id not in self._sent_before]
         tail = "The local server answers in moments (SIMULATED)." if self._run.plan.simulated else WAITING
-        if self._sent_before.issuperset(ids):
-            self.say(f"Waiting for {requests} sent earlier, in {batches} ({named}). {tail}")
-        else:
-            self.say(f"Sent {requests} in {batches} ({named}). {tail}")
+        if waiting:
+            later = sum(shard.requests for shard in shards) - sum(shard.requests for shard in there)
+            tail = f"{render.plural(later, 'request')} follow as these end. {tail}"
+        said = f"Sent {_amount(new)}." if new else f"Waiting for {_amount(flying)}, sent earlier."
+        self.say(f"{said} {tail}")
 
     def _figures(self, state: RunState) -> tuple[int, int, str]:
         shards = list(state.shards(state.round))
@@ -94,6 +99,14 @@ class Progress:
         return batches
 
 
+def _amount(shards: Sequence[ShardState]) -> str:
+    """How much there is in these shards, and in which batches."""
+    ids = [shard.batch.batch_id for shard in shards if shard.batch is not None]
+    named = ids[0] + (f" and {len(ids) - 1:,} more" if len(ids) > 1 else "")
+    requests = render.plural(sum(shard.requests for shard in shards), "request")
+    return f"{requests} in {render.plural(len(ids), 'batch', 'batches')} ({named})"
+
+
 def _batches(state: RunState) -> Iterator[str]:
     return (batch.batch_id for shard in state.shards() for batch in shard.batches)
 
@@ -101,14 +114,12 @@ def _batches(state: RunState) -> Iterator[str]:
 def _waits(shards: list[Any]) -> str:
     """What the run waits for, in words."""
     phases = {shard.phase for shard in shards}
-    if Phase.DOUBT in phases:
-        return "looking whether a batch was made"
     if Phase.COLLECT in phases:
         return "fetching answers"
     if Phase.POLL in phases:
         statuses = sorted({shard.batch.status for shard in shards if shard.phase is Phase.POLL and shard.batch})
         return f"the provider: {', '.join(statuses)}"
-    return "sending" if phases & {Phase.UPLOAD, Phase.START} else "loading"
+    return "sending" if phases & {Phase.UPLOAD, Phase.START, Phase.DOUBT} else "loading"
 
 
 class _LiveLine:
@@ -128,7 +139,7 @@ class _LiveLine:
         self._bar.update(self._task, completed=finished, total=total, description=escape_controls(words))
 
     def above(self, line: str) -> None:
-        self._console.print(escape_controls(redact(line)), markup=False, highlight=False)
+        self._console.print(escape_controls(redact(line)), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self._bar.stop()

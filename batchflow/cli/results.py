@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from batchflow.cli import render
 from batchflow.cli.find import Target, find_run
 from batchflow.cli.options import Json, RunArgument
 from batchflow.errors import SetupError, UsageError
+from batchflow.plan.folder import RunFolder
 
 SHOWN = 20
 WIDE = 160  # columns, where there is no terminal to ask
@@ -27,7 +29,10 @@ _KEPT = frozenset({"row_id", "outcome", "content"})
 def results(
     run: RunArgument = None,
     *,
-    form: Annotated[str, typer.Option("--format", help="table (the first rows) or csv (all of them).")] = "table",
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="table (the first rows; the default) or csv (all of them)."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write into this file instead of stdout (csv).")
     ] = None,
@@ -39,30 +44,32 @@ def results(
     """
     from batchflow.sinks.reader import open_reader
 
-    _check(form, output, as_json=as_json)
-    target = find_run(run)
-    _check_loaded(target, run)
+    form = _check(form, output, as_json=as_json)
+    target = _with_answers(find_run(run), run)
     with open_reader(target.database) as reader:
+        _check_held(reader, target)
         if form == "csv":
             _csv(reader, target, output)
         elif as_json:
             _json(reader, target)
         else:
-            names = reader.columns(target.plan.run)
-            rows = list(reader.rows(target.plan.run, limit=SHOWN))
-            render.show(
-                _table(target, names, rows, render.command("results", *([run] if run else []), "--format", "csv"))
-            )
+            _show(reader, target, render.command("results", *([run] if run else []), "--format", "csv"))
+        current = reader.current(target.plan.experiment)
     if target.plan.simulated and form == "csv":
         render.note("These answers are SIMULATED.")
+    for line in _words(target, current):
+        render.note(f"note: {line}")
     if output is not None:
         render.note(f"Wrote {output}")
     if output is not None and as_json:
         render.emit("results", {**_head(target), "output": str(output)})
 
 
-def _check(form: str, output: Path | None, *, as_json: bool) -> None:
-    """Refuse what makes no sense together, before anything is read."""
+def _check(form: str | None, output: Path | None, *, as_json: bool) -> str:
+    """The format. Refuses what makes no sense together, before anything is read."""
+    if form is None:
+        form = "csv" if output is not None and output.suffix.lower() == ".csv" else "table"
+    form = form.lower()
     if form in LATER:
         raise UsageError(f"--format {form} is not supported yet", hint="use csv, or query results.duckdb")
     if form not in {"table", "csv"}:
@@ -72,7 +79,7 @@ def _check(form: str, output: Path | None, *, as_json: bool) -> None:
             "--json and --format csv exclude one another", hint="add --output FILE, or leave one of them out"
         )
     if output is None:
-        return
+        return form
     if form != "csv":
         raise UsageError("--output goes with --format csv", hint="add --format csv")
     if output.exists() and not output.is_file():
@@ -81,27 +88,79 @@ def _check(form: str, output: Path | None, *, as_json: bool) -> None:
         )
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}", hint="make it first, or name another file")
+    return form
 
 
-def _check_loaded(target: Target, run: str | None) -> None:
-    """Where there is no database, what makes it depends on whether anything was answered."""
+def _check_held(reader: Any, target: Target) -> None:
+    if not reader.holds(target.plan.run):
+        raise SetupError(
+            f"{target.database} does not hold the run {target.plan.run}",
+            hint=f"`{render.command('load', target.folder.path)}` loads it from its folder",
+        )
+
+
+def _show(reader: Any, target: Target, everything: str) -> None:
+    names = reader.columns(target.plan.run)
+    rows = list(reader.rows(target.plan.run, limit=SHOWN))
+    render.show(_table(target, names, rows, everything))
+
+
+def _with_answers(target: Target, run: str | None) -> Target:
+    """The run to show: what was asked for, or, where a study's newest run has no answers yet, the current one of the
+    database. Raises SetupError where there is nothing to show, with what makes it.
+    """
     from batchflow.engine.run import view
     from batchflow.steps.summary import account_of
 
-    if target.database.exists():
-        return
     account = account_of(view(target.folder).state)
-    fetched = account.requests - account.owed.total()
-    if not fetched:
+    if account.final.total() == 0 and target.by_spec and (other := _current(target)) is not None:
+        render.note(f"note: the run {target.plan.run} has no answers yet; these are those of {other.plan.run}")
+        return other
+    if target.database.exists():
+        return target
+    if not account.final.total():
         hint = f"see how far it is with {render.command('status', *([run] if run else []))}, go on with "
         raise SetupError(
             f"the run {target.plan.run} has no answers yet", hint=hint + render.command("run", target.folder.path)
         )
     raise SetupError(
         f"there is no results database {target.database}; the run {target.plan.run} has its answers, "
-        f"{fetched:,} of {target.plan.requests:,}",
+        f"{account.final.total():,} of {target.plan.requests:,}",
         hint=f"{render.command('load', *([run] if run else []))} makes it from the run's folder",
     )
+
+
+def _current(target: Target) -> Target | None:
+    """The run of the same experiment that the view `results` shows, if another one is there."""
+    from batchflow.plan.model import read_plan
+    from batchflow.sinks.reader import open_reader
+
+    if not target.database.exists():
+        return None
+    with open_reader(target.database) as reader:
+        current = reader.current(target.plan.experiment)
+    folder = RunFolder(target.project.runs / (current or ""))
+    if current in {None, target.plan.run} or not folder.manifest.is_file():
+        return None
+    return replace(target, folder=folder, plan=replace(read_plan(folder.manifest), database=target.plan.database))
+
+
+def _words(target: Target, current: str | None) -> Iterator[str]:
+    """What somebody who goes on with these rows should know."""
+    from batchflow.engine.run import view
+    from batchflow.steps.summary import State, account_of, state_of
+
+    state = view(target.folder).state
+    account = account_of(state)
+    if owed := account.owed.total():
+        asked = render.plural(target.plan.requests, "request")
+        unfinished = state_of(state) is State.IN_PROGRESS
+        way = f"; `{render.command('run', target.folder.path)}` goes on" if unfinished else ""
+        yield f"{account.answered:,} of {asked} answered, {owed:,} still owed{way}"
+    if target.differs:
+        yield "the spec was changed since this run was planned"
+    if current not in {None, target.plan.run}:
+        yield f"the table `results` in {target.database.name} shows another run, {current}"
 
 
 def _head(target: Target) -> dict[str, Any]:

@@ -16,7 +16,10 @@ _ID = re.compile(r"[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}\Z")
 
 
 def show(
-    custom_id: Annotated[str, typer.Argument(metavar="CUSTOM_ID", help="A request's id, as in the column custom_id.")],
+    request: Annotated[
+        str,
+        typer.Argument(metavar="CUSTOM_ID|ROW_ID", help="A request's id, as in the column custom_id, or a row's."),
+    ],
     where: Annotated[
         str | None, typer.Argument(metavar="SPEC|RUN", help="Where to look; else the runs near this folder.")
     ] = None,
@@ -27,11 +30,7 @@ def show(
 
     Also where both lie.
     """
-    if not _ID.match(custom_id):
-        raise UsageError(
-            f"{custom_id} is no request's id",
-            hint="they look like 0000123-1-1-3f9c2a71 and stand in the column custom_id",
-        )
+    custom_id = request if _ID.match(request) else _of_row(request, where)
     found = [describe(folder, custom_id) for folder in _folders(custom_id, where)]
     described = [entry for entry in found if entry is not None]
     if not described:
@@ -47,6 +46,22 @@ def show(
         render.emit("show", newest)
     else:
         render.show(text(newest))
+
+
+def _of_row(row_id: str, where: str | None) -> str:
+    """The request of a row in one run: the named one, or that of the study in this folder."""
+    from batchflow.cli.find import find_run
+    from batchflow.sources.maps import lookup
+
+    folder = find_run(where).folder
+    found = lookup(folder.map(1), row_id=row_id)
+    if not found:
+        raise UsageError(
+            f"{folder.run} has no row with the id {row_id}, and that is no request's id either",
+            hint="row ids stand in the column row_id of the results; requests' ids look like 0000123-1-1-3f9c2a71 and "
+            "stand in the column custom_id; where to look comes second: batchflow show ID SPEC|RUN",
+        )
+    return found[0].custom_id
 
 
 def _folders(custom_id: str, where: str | None) -> list[Any]:

@@ -14,6 +14,7 @@ from batchflow.steps.base import StepName
 
 Failure = ProviderRefused | ProviderDoubt
 PATIENCE = 1800.0
+MANY = 6  # failures of one kind of call, after which a person might want to look
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,14 @@ class Shared:
         if isinstance(error, ProviderRefused) and error.needs_human:
             self.halt(for_a_human(error))
             return
-        self.backoff(key).fail(now, error.retry_after)
+        backoff = self.backoff(key)
+        backoff.fail(now, error.retry_after)
         self.say(f"{doing}: {error.message}; trying again")
+        if backoff.failures == MANY:
+            self.say(
+                f"{doing}: {MANY} tries in vain. It is tried until it works; if the address may be wrong, stop this "
+                "and look at it: nothing is lost"
+            )
 
     def next_due(self, keys: Iterator[Hashable], now: float) -> Iterator[float]:
         """The moments at which backed-off keys may be tried again."""

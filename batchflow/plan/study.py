@@ -112,7 +112,8 @@ def _locator(spec: Spec, *prefix: str) -> Locator:
     """Places of a body that stands in the spec itself."""
 
     def locate(place: Place, cause: str, remedy: str) -> Fault:
-        return spec.fault((*prefix, *place.path), f"{place.words()}: {cause}", remedy, key=place.key)
+        loc = (*prefix, *place.path)
+        return spec.fault(loc, f"{place.words()}: {cause}", remedy, key=place.key, inside=place.offset)
 
     return locate
 
@@ -125,4 +126,4 @@ class _PromptLocator:
 
     def __call__(self, place: Place, cause: str, remedy: str) -> Fault:
         loc: Loc = ("prompt", *place.path) if place.path[:1] in {("system",), ("user",)} else ("parameters",)
-        return self._spec.fault(loc, cause, remedy)
+        return self._spec.fault(loc, cause, remedy, inside=place.offset)

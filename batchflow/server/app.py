@@ -9,24 +9,28 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse
+from starlette.responses import FileResponse, JSONResponse
+from starlette.routing import Match
 
 from batchflow import clock
 from batchflow.files import ShardFile
-from batchflow.server.connection import Cut, cut_download
+from batchflow.server.connection import cut_download
+from batchflow.server.disguise import gone, shown
 from batchflow.server.fault_kinds import ROUTES
-from batchflow.server.faults import Faults, Rule
-from batchflow.server.ids import batch_id, file_id
+from batchflow.server.faults import OWN_FAULTS, Faults, Rule, faults_of_batch
+from batchflow.server.ids import bare, batch_id, file_id
 from batchflow.server.ledger import Ledger
+from batchflow.server.openapi import document
 from batchflow.server.parameters import DAY, batch_values, check_upload, limit_of, upload_expiry
+from batchflow.server.spoiling import damaged, prevented, spoilt
 from batchflow.server.store import Store, StoredBatch, StoredFile
 from batchflow.server.upload import UploadParser
-from batchflow.server.wire import ApiError, batch_object, file_object, no_such_batch, no_such_file, page, wrong_value
+from batchflow.server.wire import ApiError, file_object, no_such_batch, no_such_file, page, wrong_value
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+METHOD_NOT_ALLOWED = 405
 _MONTH = 30 * DAY
-_HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 class _Download(FileResponse):
@@ -62,6 +66,7 @@ class Api:
         for event, handler in handlers.items():
             method, path = ROUTES[event].split(" ")
             app.add_api_route(path, self._struck(event, handler), methods=[method], response_model=None)
+        app.add_api_route("/openapi.json", self._described, methods=["GET"], response_model=None)
         app.add_api_route("/admin/health", self._health, methods=["GET"], response_model=None)
         app.add_api_route("/admin/audit", self._audit, methods=["GET"], response_model=None)
         app.add_api_route("/admin/shutdown", self._shutdown, methods=["POST"], response_model=None)
@@ -75,22 +80,21 @@ class Api:
         async def call(request: Request) -> Response:
             ordinal = self._store.count_call(ROUTES[event])
             rules = list(self._faults.on_call(event, ordinal))
-            for rule in rules:
-                if rule.kind == "http_error":
-                    await _drain(request)
-                    return _http_error(rule)
+            for answer in filter(None, map(prevented, rules)):
+                await _drain(request)
+                return answer
             request.state.rules = {rule.kind: rule for rule in rules}
             response = await handler(request)
             for rule in rules:
                 if rule.kind == "reply_delay":
                     await asyncio.sleep(rule["seconds"])
-            return Cut() if any(rule.kind == "lost_reply" for rule in rules) else response
+            return spoilt(request.state.rules, response)
 
         return call
 
     def _file(self, request: Request, identity: str) -> StoredFile:
         stored = self._store.file(request.state.project, identity, clock.unix())
-        if stored is None:
+        if stored is None or gone(self._faults, self._store, identity):
             raise no_such_file(identity)
         return stored
 
@@ -102,7 +106,8 @@ class Api:
         return batch
 
     async def _create_file(self, request: Request) -> Response:
-        shard = ShardFile(self._store.path_of(file_id()))
+        identity = bare(file_id()) if "bare_ids" in request.state.rules else file_id()
+        shard = ShardFile(self._store.path_of(identity))
         try:
             parser = UploadParser(request.headers.get("content-type", ""), shard.write)
             async for piece in request.stream():
@@ -173,12 +178,22 @@ class Api:
 
     async def _create_batch(self, request: Request) -> Response:
         values = batch_values(await request.body())
+        written, own = _own_faults(values["metadata"])
         now = clock.unix()
+        identity = bare(batch_id(now)) if "bare_ids" in request.state.rules else batch_id(now)
         batch = self._store.add_batch(
-            {"id": batch_id(now), "project": request.state.project, "created": now, "expires": now + DAY, **values}
+            {
+                "id": identity,
+                "project": request.state.project,
+                "created": now,
+                "expires": now + DAY,
+                "faults": written,
+                **values,
+            }
         )
-        if any(self._faults.on_batch("drop_metadata", batch.number)):
-            self._store.update_batch(batch, metadata=None)
+        self._faults.adopt(batch.number, own)
+        for rule in self._faults.on_batch("drop_metadata", batch.number):
+            self._store.update_batch(batch, metadata="{}" if rule["as"] == "empty" else None)
             batch = self._batch_of(request, batch.id)
         self._wake()
         return JSONResponse(self._shown(batch))
@@ -204,7 +219,7 @@ class Api:
             before = last.number
         found = self._store.list_batches(request.state.project, before=before, hidden=self._hidden(), limit=limit + 1)
         items = [self._shown(batch) for batch in found[:limit]]
-        return _damaged(page(items, has_more=len(found) > limit or how == "repeat_page"), how)
+        return damaged(page(items, has_more=len(found) > limit or how == "repeat_page"), how)
 
     def _hidden(self) -> set[int]:
         """The batches that lists do not show yet."""
@@ -233,20 +248,10 @@ class Api:
 
     def _shown(self, batch: StoredBatch) -> dict[str, Any]:
         """The batch as its faults want it seen."""
-        shown = batch_object(batch)
-        for rule in self._faults.on_batch("status", batch.number):
-            if batch.status in ("validating", "in_progress") and clock.unix() < batch.created + rule["seconds"]:
-                shown["status"] = rule["value"]
-        for rule in self._faults.on_batch("result_file", batch.number):
-            name = f"{rule['which']}_file_id"
-            match rule["as"]:
-                case None | "null":
-                    shown[name] = None
-                case "empty_string":
-                    shown[name] = ""
-                case "absent":
-                    shown.pop(name, None)
-        return shown
+        return shown(self._faults, batch)
+
+    async def _described(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
+        return JSONResponse(document())
 
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
         return JSONResponse({"status": "ok", "pid": os.getpid(), **self._about})
@@ -260,6 +265,16 @@ class Api:
         return JSONResponse({"status": "stopping"})
 
 
+def _own_faults(metadata: str | None) -> tuple[str | None, list[Rule]]:
+    """The faults that a client asks for, for this batch alone: as written, and as rules."""
+    written = (json.loads(metadata) if metadata is not None else {}).get(OWN_FAULTS)
+    try:
+        return written, faults_of_batch(written) if written is not None else []
+    except ValueError as error:
+        name = f"metadata.{OWN_FAULTS}"
+        raise ApiError(400, f"Invalid '{name}': {error}.", "invalid_value", name) from error
+
+
 async def _drain(request: Request) -> None:
     """Read what the client still sends, so that it gets to read the answer."""
     try:
@@ -267,27 +282,6 @@ async def _drain(request: Request) -> None:
             pass
     except (ClientDisconnect, RuntimeError):
         return
-
-
-def _http_error(rule: Rule) -> Response:
-    kind = "server_error" if rule["status"] >= 500 else "invalid_request_error"  # noqa: PLR2004 - HTTP
-    message = rule["message"] if rule["message"] is not None else f"Simulated error {rule['status']}."
-    error = ApiError(rule["status"], message, rule["code"], kind=kind, retry_after=rule["retry_after"])
-    return JSONResponse(error.body(), error.status, headers=error.headers())
-
-
-def _damaged(listed: dict[str, Any], how: str | None) -> Response:
-    match how:
-        case "null_data":
-            return JSONResponse({**listed, "data": None, "has_more": False})
-        case "error_object":
-            return JSONResponse(
-                {"error": {"message": "upstream error", "type": "server_error", "param": None, "code": None}}
-            )
-        case "html":
-            return HTMLResponse(_HTML)
-        case _:
-            return Response(json.dumps(listed), media_type="application/json")
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:  # noqa: ARG001 - the signature is starlette's
@@ -298,4 +292,11 @@ async def _refused(request: Request, refusal: Exception) -> Response:  # noqa: A
 async def _no_route(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, HTTPException)  # noqa: S101 - registered for this class alone
     error = ApiError(refusal.status_code, f"Unknown request URL: {request.method} {request.url.path}.", "unknown_url")
-    return JSONResponse(error.body(), error.status)
+    headers = {"allow": ", ".join(_allowed(request))} if error.status == METHOD_NOT_ALLOWED else None
+    return JSONResponse(error.body(), error.status, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of this path: each is a route of its own."""
+    known = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted(method for route in known for method in route.methods)

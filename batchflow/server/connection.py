@@ -1,6 +1,8 @@
 """Connections that can be cut, as a dying gateway would: uvicorn's own protocol, whose transports stay reachable."""
 
 import asyncio
+import socket
+import struct
 from typing import ClassVar
 
 from starlette.responses import Response
@@ -38,6 +40,21 @@ class Cut(Response):
             return  # the client was faster
         transport.write(self._raw)
         transport.close()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+class Reset(Response):
+    """No reply at all: the connection is reset, as by a server that died."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing is sent
+        host, port = scope["client"]
+        transport = Connection.transports.get((host, port))
+        if transport is None:
+            return  # the client was faster
+        opened = transport.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close at once, by RST
+        transport.abort()
         while (await receive())["type"] != "http.disconnect":
             pass
 

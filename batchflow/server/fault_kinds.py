@@ -18,6 +18,17 @@ ROUTES: Final = {
     "batches.cancel": "POST /v1/batches/{batch_id}/cancel",
 }
 
+DIALECTS: Final = (
+    "uppercase_status",
+    "unset_omitted",
+    "no_timestamps",
+    "rfc3339_dates",
+    "counts_null",
+    "counts_absent",
+    "counts_zero",
+    "window_1d",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Argument:
@@ -41,6 +52,10 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _field_name(value: Any) -> bool:
+    return isinstance(value, str) and value.isidentifier() and value != "id"
+
+
 def _truth(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -54,7 +69,7 @@ def _ordinals(value: Any) -> bool:
     return _whole(1)(value) or (isinstance(value, list) and bool(value) and all(map(_whole(1), value)))
 
 
-def _routes(*names: str) -> Argument:
+def _several(*names: str) -> Argument:
     def accepts(value: Any) -> bool:
         return bool(value) and all(name in names for name in ([value] if isinstance(value, str) else value))
 
@@ -66,6 +81,9 @@ def _routes(*names: str) -> Argument:
 
 
 _SECONDS = Argument("seconds, 0 or more", _number(0), required=True)
+_MOMENTS = Argument("seconds, 0 or more", _number(0), 0.0)
+_COUNT = Argument("a whole number, 0 or more", _whole(0), 0)
+_FRACTION = Argument("a number from 0 to 1", _number(0, 1), 0.0)
 _ORDINALS = Argument("an ordinal from 1 or a list of them", _ordinals)
 _FLAG = Argument("true or false", _truth, False)
 _ANY_TEXT = Argument("text", _text)
@@ -114,17 +132,30 @@ _ROW_STATUS = Argument(
 )
 
 KINDS: Final[dict[str, Kind]] = {
-    "lost_reply": _call(on=_routes("batches.create", "files.create")),
-    "reply_delay": _call(on=_routes(*ROUTES), seconds=_SECONDS),
+    "lost_reply": _call(on=_several("batches.create", "files.create", "batches.cancel", "files.delete")),
+    "reply_delay": _call(on=_several(*ROUTES), seconds=_SECONDS),
     "http_error": _call(
-        on=_routes(*ROUTES),
+        on=_several(*ROUTES),
         status=_STATUS,
         code=_ANY_TEXT,
         message=_ANY_TEXT,
         retry_after=Argument("seconds, 0 or more", _number(0)),
+        html=_FLAG,
     ),
+    "connection_reset": _call(on=_several(*ROUTES)),
+    "spoilt_reply": _call(
+        on=_several(*ROUTES), how=_one_of("html", "broken_json", "empty", "array", "text", required=True)
+    ),
+    "wrong_size": _call(
+        on=_several("files.create", "files.retrieve"),
+        by=Argument("bytes more (or, below 0, fewer) than there are", _whole(-(2**40)), required=True),
+    ),
+    "bare_ids": _call(on=_several("files.create", "batches.create")),
     "list_damaged": _call(
-        "batches.list", how=_one_of("null_data", "error_object", "html", "repeat_page", required=True)
+        "batches.list",
+        how=_one_of(
+            "null_data", "no_data", "error_object", "html", "repeat_page", "bare_array", "unordered", required=True
+        ),
     ),
     "cut_download": _call(
         "files.content",
@@ -132,9 +163,14 @@ KINDS: Final[dict[str, Kind]] = {
         with_length=Argument("true or false", _truth, True),
     ),
     "list_lag": _batch(seconds=_SECONDS),
-    "drop_metadata": _batch(),
+    "drop_metadata": _batch(**{"as": _one_of("null", "empty", default="null")}),
     "token_limit": _batch(
-        tokens=Argument("tokens, 0 or more", _whole(0)), batches=Argument("batches, 0 or more", _whole(0))
+        tokens=Argument("tokens, 0 or more", _whole(0)),
+        batches=Argument("batches, 0 or more", _whole(0)),
+        shared=_FLAG,
+        foreign_tokens=_COUNT,
+        foreign_batches=_COUNT,
+        foreign_seconds=_MOMENTS,
     ),
     "cannot_find_file": _batch(),
     "batch_failed": _batch(
@@ -143,23 +179,39 @@ KINDS: Final[dict[str, Kind]] = {
         message=_ANY_TEXT,
         param=_ANY_TEXT,
     ),
-    "expire": _batch(fraction=Argument("a number from 0 to 1", _number(0, 1), 0.0)),
+    "expire": _batch(fraction=_FRACTION),
+    "cancel": _batch(fraction=_FRACTION),
+    "quota_gone": _batch(after=Argument("rows, 0 or more", _whole(0), required=True)),
     "slow_cancel": _batch(seconds=_SECONDS),
     "status": _batch(value=Argument("text", _text, "paused_by_provider"), seconds=_SECONDS),
-    "stuck": _batch(at=_one_of("validating", "in_progress", "cancelling", default="in_progress")),
+    "stuck": _batch(at=_one_of("validating", "in_progress", "finalizing", "cancelling", default="in_progress")),
     "result_file": _batch(
         which=_one_of("output", "error", required=True),
         **{"as": _one_of(None, "null", "absent", "empty_string", "empty_file", required=True)},
     ),
+    "late_output": _batch(which=_one_of("output", "error", "both", default="output"), seconds=_SECONDS),
+    "file_gone": _batch(which=_one_of("input", "output", "error", required=True), seconds=_MOMENTS),
+    "output_purpose": _batch(value=Argument("text", _text, "batch")),
+    "output_form": _batch(how=_several("no_final_newline", "byte_order_mark")),
+    "dialect": _batch(how=_several(*DIALECTS)),
+    "reply_field": _batch(
+        name=Argument("the name of a field of a batch, other than id", _field_name, required=True),
+        value=Argument("any value", lambda _: True),
+        absent=_FLAG,
+    ),
     "missing_lines": _row(),
     "doubled_lines": _row(),
     "foreign_lines": _row(),
+    "broken_lines": _row(),
+    "blank_lines": _row(),
+    "no_error_member": _row(),
     "row_error": _row(
         status=_ROW_STATUS,
         code=_ANY_TEXT,
         message=_ANY_TEXT,
         file=_one_of("error", "output", default="error"),
         without_response=_FLAG,
+        form=_one_of("response", "no_response", "no_status", "message_only", "flat", default="response"),
     ),
     "row_outcome": _row(outcome=_one_of(*OUTCOMES, required=True)),
     "double_encoded": _row(),

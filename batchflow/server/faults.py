@@ -4,7 +4,6 @@ Call faults strike at the nth call of a route, batch faults at the nth batch, ro
 count from 1 since the store was created, so a restart goes on counting. Chance is drawn from the seed: it repeats.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,7 +13,9 @@ from typing import Any, Final
 
 from batchflow.errors import Fault, InvalidInput, SetupError
 from batchflow.server.fault_kinds import KINDS, Argument
+from batchflow.server.fault_text import parse, parse_short
 
+OWN_FAULTS: Final = "batchflow_faults"  # the key of a batch's metadata that holds its own
 _ROOT: Final = "a list of rules, or a mapping with the key `faults` that holds it"
 
 
@@ -34,6 +35,11 @@ class Rule:
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
 
+    def list_of(self, name: str) -> list[Any]:
+        """An argument that may be one value or a list."""
+        value = self.arguments[name]
+        return value if isinstance(value, list) else [value]
+
     def strikes(self, seed: int, ordinal: int, salt: str = "") -> bool:
         """Whether it strikes the thing of this ordinal (a call, a batch, or a row within `salt`)."""
         if self.every and ordinal % self.every:
@@ -50,6 +56,15 @@ class Faults:
     def __init__(self, rules: list[Rule], seed: int) -> None:
         self._rules = rules
         self._seed = seed
+        self._own: dict[int, list[Rule]] = {}
+
+    def adopt(self, number: int, rules: list[Rule]) -> None:
+        """Rules that came with one batch and strike it alone."""
+        if rules:
+            self._own[number] = rules
+
+    def _of_batch(self, number: int) -> list[Rule]:
+        return [rule for rule in self._rules if not rule.nth or number in rule.nth] + self._own.get(number, [])
 
     def on_call(self, event: str, ordinal: int) -> Iterator[Rule]:
         """The rules that strike the call of this ordinal among the calls of its route."""
@@ -59,15 +74,22 @@ class Faults:
 
     def on_batch(self, kind: str, number: int) -> Iterator[Rule]:
         """The rules of this kind that strike the batch of this ordinal."""
-        for rule in self._rules:
-            if rule.kind == kind and (not rule.nth or number in rule.nth) and rule.strikes(self._seed, number):
+        for rule in self._of_batch(number):
+            if rule.kind == kind and rule.strikes(self._seed, number):
                 yield rule
+
+    def any_of(self, kind: str) -> bool:
+        """Whether there is any rule of this kind."""
+        return any(rule.kind == kind for rule in self._every_rule())
+
+    def _every_rule(self) -> Iterator[Rule]:
+        yield from self._rules
+        for rules in self._own.values():
+            yield from rules
 
     def for_rows(self, number: int) -> list[Rule]:
         """The row rules that concern the batch of this ordinal; ask `row_strikes` for each row."""
-        return [
-            rule for rule in self._rules if KINDS[rule.kind].scope == "row" and (not rule.nth or number in rule.nth)
-        ]
+        return [rule for rule in self._of_batch(number) if KINDS[rule.kind].scope == "row"]
 
     def row_strikes(self, rule: Rule, number: int, ordinal: int) -> bool:
         return (not rule.rows or ordinal in rule.rows) and rule.strikes(self._seed, ordinal, salt=str(number))
@@ -75,7 +97,7 @@ class Faults:
     @property
     def longest_lag(self) -> float:
         """The most seconds that any batch stays out of lists."""
-        return max((float(rule["seconds"]) for rule in self._rules if rule.kind == "list_lag"), default=0.0)
+        return max((float(rule["seconds"]) for rule in self._every_rule() if rule.kind == "list_lag"), default=0.0)
 
 
 def load_faults(path: Path | None, seed: int) -> Faults:
@@ -83,7 +105,7 @@ def load_faults(path: Path | None, seed: int) -> Faults:
     if path is None:
         return Faults([], seed)
     try:
-        document = _parse(path)
+        document, places = parse(path)
     except OSError as error:
         raise SetupError(
             f"{path} cannot be read: {error.strerror}", hint="name an existing file with --faults"
@@ -98,7 +120,9 @@ def load_faults(path: Path | None, seed: int) -> Faults:
     wrong: list[Fault] = []
     for index, written in enumerate(document):
         complaints = list(_complaints(written))
-        wrong += [Fault(f"{path}: rule {index + 1}", cause, remedy) for cause, remedy in complaints]
+        for name, cause, remedy in complaints:
+            line, column = places.get((index, name)) or places.get((index, "")) or (None, None)
+            wrong.append(Fault(str(path), f"rule {index + 1}: {cause}", remedy, line, column))
         if not complaints:
             rules.append(_rule(index, written))
     if wrong:
@@ -106,39 +130,16 @@ def load_faults(path: Path | None, seed: int) -> Faults:
     return Faults(rules, seed)
 
 
-def _parse(path: Path) -> Any:
-    content = path.read_bytes()
-    if path.suffix == ".json":
-        try:
-            return json.loads(content)
-        except ValueError as error:
-            raise InvalidInput([Fault(str(path), f"this is not JSON: {error}", "mend it, or write YAML")]) from error
-    import yaml  # noqa: PLC0415 - most servers commit no faults and start without it
-
-    class Loader(yaml.SafeLoader):
-        """YAML in which `on` is a word, not a truth value."""
-
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    try:
-        return yaml.load(content, Loader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        raise InvalidInput(
-            [Fault(str(path), f"this is not YAML: {error}", "mend it at the place that is named")]
-        ) from error
-
-
 def _near(word: Any, known: list[str]) -> str:
     close = get_close_matches(str(word), known, n=1)
     return f"did you mean `{close[0]}`? " if close else ""
 
 
-def _complaints(written: Any) -> Iterator[tuple[str, str]]:
-    """(cause, remedy) of everything wrong with one rule."""
+def _complaints(written: Any) -> Iterator[tuple[str, str, str]]:
+    """(key, cause, remedy) of everything wrong with one rule; the key is empty where it is the rule as a whole."""
     if not isinstance(written, dict) or "fault" not in written:
         yield (
+            "",
             "a rule is a mapping with the key `fault`",
             "write for example `- {fault: lost_reply, on: batches.create, nth: 1}`",
         )
@@ -146,6 +147,7 @@ def _complaints(written: Any) -> Iterator[tuple[str, str]]:
     kind = KINDS.get(written["fault"]) if isinstance(written["fault"], str) else None
     if kind is None:
         yield (
+            "fault",
             f"there is no fault {written['fault']!r}",
             _near(written["fault"], list(KINDS)) + "known are: " + ", ".join(KINDS),
         )
@@ -155,17 +157,39 @@ def _complaints(written: Any) -> Iterator[tuple[str, str]]:
         if name == "fault":
             continue
         if name not in known:
-            yield f"{written['fault']} knows no `{name}`", _near(name, list(known)) + "known are: " + ", ".join(known)
+            known_are = _near(name, list(known)) + "known are: " + ", ".join(known)
+            yield str(name), f"{written['fault']} knows no `{name}`", known_are
         elif not known[name].accepts(value):
-            yield f"`{name}` of {written['fault']} cannot be {value!r}", f"give {known[name].said}"
+            yield str(name), f"`{name}` of {written['fault']} cannot be {value!r}", f"give {known[name].said}"
     for name, argument in kind.arguments.items():
         if argument.required and name not in written:
-            yield f"{written['fault']} needs `{name}`", f"give {argument.said}"
+            yield "", f"{written['fault']} needs `{name}`", f"give {argument.said}"
     if written["fault"] == "token_limit" and not {"tokens", "batches"} & set(written):
         yield (
+            "",
             "token_limit needs `tokens` or `batches`",
             "give the number of tokens or of unfinished batches that the queue holds",
         )
+
+
+def faults_of_batch(text: str) -> list[Rule]:
+    """The rules that a batch brings along in its metadata: JSON, or `name key=value; name`. ValueError says what is
+    wrong with them.
+    """
+    rules = []
+    for index, written in enumerate(parse_short(text)):
+        complaints = [f"{cause} ({remedy})" for _, cause, remedy in _complaints(written)]
+        if not complaints and KINDS[written["fault"]].scope == "call":
+            complaints = [f"{written['fault']} strikes calls, not batches (give it to the server with --faults)"]
+        complaints += [
+            f"`{name}` does not belong here (it is about this batch alone)"
+            for name in ("batch", "nth")
+            if not complaints and name in written
+        ]
+        if complaints:
+            raise ValueError(f"rule {index + 1}: " + "; ".join(complaints))
+        rules.append(_rule(-1 - index, written))  # its own dice
+    return rules
 
 
 def _set(value: Any) -> frozenset[int]:

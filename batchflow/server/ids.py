@@ -16,5 +16,10 @@ def batch_id(created: float) -> str:
     return f"batch_{int(created):08x}{secrets.token_hex(12)}"
 
 
+def bare(identity: str) -> str:
+    """The id without the prefix that tells what it names, as some servers give them."""
+    return identity.removeprefix("file-").removeprefix("batch_")
+
+
 def request_id() -> str:
     return "req_" + secrets.token_hex(16)

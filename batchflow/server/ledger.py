@@ -96,6 +96,10 @@ class Ledger:
         found = self.store.rows("SELECT to_error, content FROM results WHERE key = ?", (_key(batch, ordinal),))
         return (bool(found[0][0]), found[0][1]) if found else None
 
+    def rows_executed(self) -> int:
+        """Rows of all batches that were executed, and are billed."""
+        return self._lines_of(Fate.EXECUTED)
+
     def custom_id(self, batch: StoredBatch, ordinal: int) -> str:
         return str(self.store.rows("SELECT custom_id FROM lines WHERE key = ?", (_key(batch, ordinal),))[0][0])
 

@@ -1,5 +1,6 @@
 """The end of a batch: its output and error file, whole or absent, and the status that shows them."""
 
+import codecs
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from hashlib import sha256
@@ -9,7 +10,7 @@ from typing import Final
 from batchflow import clock
 from batchflow.files import ShardFile
 from batchflow.server.faults import Faults
-from batchflow.server.ids import file_id
+from batchflow.server.ids import bare, file_id
 from batchflow.server.ledger import Ledger
 from batchflow.server.rows import unexecuted_line
 from batchflow.server.store import Store, StoredBatch
@@ -36,7 +37,7 @@ class Outputs:
         A crash between leaves strays that the next start removes, and the batch is concluded again. Raises Stopped.
         """
         with ExitStack() as undo:
-            written = {name: ShardFile(self._store.path_of(file_id())) for name in _NAMES}
+            written = {name: ShardFile(self._store.path_of(self._id(batch))) for name in _NAMES}
             for shard in written.values():
                 undo.callback(shard.discard)
             emptied = self._emptied(batch)
@@ -57,6 +58,10 @@ class Outputs:
                 shard.path.unlink()
         return ended
 
+    def _id(self, batch: StoredBatch) -> str:
+        """A batch without a prefix in its id has files without one."""
+        return file_id() if batch.id.startswith("batch_") else bare(file_id())
+
     def _emptied(self, batch: StoredBatch) -> set[str]:
         """The files that a fault wants present and empty, whatever they would hold."""
         return {
@@ -64,6 +69,8 @@ class Outputs:
         }
 
     def _write(self, batch: StoredBatch, written: dict[str, ShardFile], emptied: set[str], *, cancelled: bool) -> None:
+        form = {how for rule in self._faults.on_batch("output_form", batch.number) for how in rule.list_of("how")}
+        last: dict[str, bytes] = dict.fromkeys(written, codecs.BOM_UTF8 if "byte_order_mark" in form else b"")
         for ordinal in shuffled(f"{batch.number}", batch.total):
             if self._stopping():
                 raise Stopped
@@ -73,11 +80,16 @@ class Outputs:
                 result = (True, unexecuted_line(batch, custom_id, cancelled=cancelled))
             to_error, content = result
             name = "error" if to_error else "output"
-            if name not in emptied:
-                written[name].write(content)
+            if name not in emptied and content:
+                written[name].write(last[name])
+                last[name] = content
+        for name, content in last.items():
+            if content != codecs.BOM_UTF8:
+                written[name].write(content.rstrip(b"\r\n") if "no_final_newline" in form else content)
 
     def _register(self, batch: StoredBatch, published: dict[str, ShardFile]) -> None:
         now = int(clock.unix())
+        purposes = [rule["value"] for rule in self._faults.on_batch("output_purpose", batch.number)]
         for name, shard in published.items():
             self._store.add_file(
                 shard.path.name,
@@ -86,7 +98,7 @@ class Outputs:
                 created=now,
                 expires=now + (batch.output_seconds or MONTH),
                 filename=f"{batch.id}_{name}.jsonl",
-                purpose="batch_output",
+                purpose=(purposes or ["batch_output"])[0],
             )
 
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from batchflow.server.lines import is_json
+from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES
 from batchflow.server.wire import ApiError, missing, wrong_type, wrong_value
 
-ENDPOINTS: Final = ("/v1/chat/completions",)
+ENDPOINTS: Final = (CHAT, RESPONSES, EMBEDDINGS)
 WINDOWS: Final = ("24h",)
 PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 DAY: Final = 86_400
@@ -41,6 +42,8 @@ def expiry_of(anchor: Any, seconds: Any, name: str) -> int:
     """Seconds to keep a file, from its creation on."""
     if anchor != "created_at":
         raise wrong_value(f"{name}.anchor", anchor, ("created_at",))
+    if isinstance(seconds, float) and seconds.is_integer():
+        seconds = int(seconds)  # JSON knows one kind of number
     if type(seconds) is not int or not _SHORTEST <= seconds <= _LONGEST:
         raise ApiError(
             400,
@@ -101,13 +104,19 @@ def batch_values(content: bytes) -> dict[str, Any]:
     }
 
 
-def _object(content: bytes) -> dict[str, Any]:
+def json_body(content: bytes) -> dict[str, Any]:
+    """The object that a request sends."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "We could not parse the JSON body of your request.") from error
     if not isinstance(body, dict):
         raise wrong_type("body", "an object")
+    return body
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    body = json_body(content)
     for name in body:
         if name not in _KNOWN:
             raise ApiError(400, f"Unknown parameter: '{name}'.", "unknown_parameter", name)
@@ -119,6 +128,10 @@ def _output_expiry(kept: Any) -> int | None:
         return None
     if not isinstance(kept, dict):
         raise wrong_type("output_expires_after", "an object")
+    for name in kept:
+        if name not in {"anchor", "seconds"}:
+            param = f"output_expires_after.{name}"
+            raise ApiError(400, f"Unknown parameter: '{param}'.", "unknown_parameter", param)
     return expiry_of(kept.get("anchor"), kept.get("seconds"), "output_expires_after")
 
 

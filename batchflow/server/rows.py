@@ -9,7 +9,7 @@ from typing import Any, Final
 from batchflow.server.faults import Faults, Rule
 from batchflow.server.ledger import Executed, Fate
 from batchflow.server.lines import parse_line
-from batchflow.server.responder import Ask, Reply, Simulator
+from batchflow.server.responder import Ask, Reply, Responder
 from batchflow.server.store import StoredBatch
 
 SEPARATORS: Final = " \u2028 \u0085 "  # characters at which careless readers break lines
@@ -31,9 +31,9 @@ class Row:
 class RowExecutor:
     """Executes the rows of one batch."""
 
-    def __init__(self, batch: StoredBatch, simulator: Simulator, faults: Faults, created: int) -> None:
+    def __init__(self, batch: StoredBatch, responder: Responder, faults: Faults, created: int) -> None:
         self._batch = batch
-        self._simulator = simulator
+        self._responder = responder
         self._faults = faults
         self._rules = faults.for_rows(batch.number)
         self._created = created
@@ -50,8 +50,15 @@ class RowExecutor:
             outcome = _first(struck, "row_outcome")
             endings = _first(struck, "line_endings")
             suffix = SEPARATORS if endings is not None and endings["separators"] else ""
-            ask = Ask(line.members["body"], line.body_bytes, row.draw, outcome["outcome"] if outcome else "", suffix)
-            reply = self._simulator.reply(ask, self._created)
+            ask = Ask(
+                line.members["body"],
+                line.body_bytes,
+                row.draw,
+                outcome["outcome"] if outcome else "",
+                suffix,
+                self._batch.endpoint,
+            )
+            reply = self._responder.reply(ask, self._created)
             to_error = reply.status != _OK
             fate = Fate.FAULTED if to_error else Fate.EXECUTED
             written = _answer_line(
@@ -106,10 +113,27 @@ def _error_line(custom_id: str, identity: str, rule: Rule) -> dict[str, Any]:
     kind, code, message = _ERRORS.get(rule["status"], _SERVER_ERROR)
     code = rule["code"] if rule["code"] is not None else code
     message = rule["message"] if rule["message"] is not None else message
-    if rule["without_response"]:
-        return _line(custom_id, identity, None, {"code": code, "message": message})
     error = {"message": message, "type": kind, "param": None, "code": code}
-    return _line(custom_id, identity, _response(rule["status"], identity, {"error": error}), None)
+    response = _response(rule["status"], identity, {"error": error})
+    match "no_response" if rule["without_response"] else rule["form"]:
+        case "no_response":
+            return _line(custom_id, identity, None, {"code": code, "message": message})
+        case "message_only":
+            return {"custom_id": custom_id, "error": {"message": message}}
+        case "flat":
+            return {"custom_id": custom_id, "error": message}
+        case "no_status":
+            del response["status_code"]
+    return _line(custom_id, identity, response, None)
+
+
+def without_money(batch: StoredBatch, ordinal: int, custom_id: str) -> Executed:
+    """A row for which the account had nothing left."""
+    identity = sha256(f"{batch.id}/{ordinal}".encode()).hexdigest()
+    message = "You exceeded your current quota, please check your plan and billing details."
+    error = {"message": message, "type": "insufficient_quota", "param": None, "code": "insufficient_quota"}
+    written = _line(custom_id, identity, _response(429, identity, {"error": error}), None)
+    return Executed(ordinal, Fate.FAULTED, True, _encoded(written))
 
 
 def _encoded(line: dict[str, Any]) -> bytes:
@@ -121,12 +145,18 @@ def _spoilt(line: dict[str, Any], struck: Sequence[Rule]) -> bytes:
     if not struck:
         return _encoded(line)
     kinds = {rule.kind for rule in struck}
+    if "no_error_member" in kinds and line["error"] is None:
+        line = {name: value for name, value in line.items() if name != "error"}
     endings = _first(struck, "line_endings")
     content = _encoded(line)
     if endings is not None and endings["separators"]:
         content = json.dumps(line, ensure_ascii=False).encode(errors="replace") + b"\n"
     if endings is not None and endings["crlf"]:
         content = content[:-1] + b"\r\n"
+    if "broken_lines" in kinds:
+        content = content[: len(content) // 2] + b"\n"
+    if "blank_lines" in kinds:
+        content = b"\n" + content + b"  \r\n"
     if "missing_lines" in kinds:
         content = b""
     if "doubled_lines" in kinds:

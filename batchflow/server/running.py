@@ -10,10 +10,11 @@ import uvicorn
 
 from batchflow.server.app import Api
 from batchflow.server.connection import Connection
-from batchflow.server.faults import Faults
+from batchflow.server.faults import Faults, faults_of_batch
 from batchflow.server.gate import Gate
 from batchflow.server.process import ServeOptions, announced, base_url_of
-from batchflow.server.responder import RESPONDER, RESPONDER_VERSION, Simulator
+from batchflow.server.responder import RESPONDER, RESPONDER_VERSION
+from batchflow.server.simulator import Simulator
 from batchflow.server.store import Store
 from batchflow.server.worker import Pace, Worker
 
@@ -48,6 +49,8 @@ def run(
 ) -> None:
     """Serve on the bound socket until told to stop; raises what the worker died of."""
     sys.setswitchinterval(_SWITCH)
+    for batch in store.all_batches():
+        faults.adopt(batch.number, faults_of_batch(batch.faults) if batch.faults else [])
     port = listener.getsockname()[1]
     address = base_url_of(options.host, port)
     worker = Worker(store, Simulator(options.seed), faults, Pace(options.delay, options.rows_per_second))

@@ -15,7 +15,7 @@ from typing import Any, Final
 from batchflow import files
 from batchflow.errors import SetupError
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 UNFINISHED: Final = ("validating", "in_progress", "finalizing", "cancelling")
 
 _SCHEMA: Final = """
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS batches(
   completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
   prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0,
   output_file_id TEXT, error_file_id TEXT, in_progress_at REAL, finalizing_at REAL, completed_at REAL, failed_at REAL,
-  expired_at REAL, cancelling_at REAL, cancelled_at REAL);
+  expired_at REAL, cancelling_at REAL, cancelled_at REAL, faults TEXT);
 CREATE INDEX IF NOT EXISTS batches_open ON batches(number) WHERE status IN
   ('validating', 'in_progress', 'finalizing', 'cancelling');
 CREATE TABLE IF NOT EXISTS lines(
@@ -63,7 +63,8 @@ class StoredFile:
 @dataclass(frozen=True, slots=True)
 class StoredBatch:
     """A batch of a project. `number` is its ordinal since the store was created; times are unix seconds;
-    line, offset, rows, bytes_asked tell how far its file was read, `next` is the ordinal of the next row.
+    line, offset, rows, bytes_asked tell how far its file was read, `next` is the ordinal of the next row;
+    faults = its own, as the client wrote them.
     """
 
     number: int
@@ -98,6 +99,7 @@ class StoredBatch:
     expired_at: float | None
     cancelling_at: float | None
     cancelled_at: float | None
+    faults: str | None
 
     @property
     def problems(self) -> list[dict[str, Any]]:
@@ -248,6 +250,16 @@ class Store:
     def batch(self, project: str, batch_id: str) -> StoredBatch | None:
         found = self.rows("SELECT * FROM batches WHERE id = ? AND project = ?", (batch_id, project))
         return StoredBatch(*found[0]) if found else None
+
+    @property
+    def opened(self) -> float:
+        """When the first batch was made; 0 before."""
+        return float(self.rows("SELECT coalesce(min(created), 0) FROM batches")[0][0])
+
+    def batches_of_file(self, identity: str) -> list[StoredBatch]:
+        """The batches that read this file, or wrote it."""
+        query = "SELECT * FROM batches WHERE input_file_id = ? OR output_file_id = ? OR error_file_id = ?"
+        return [StoredBatch(*row) for row in self.rows(query, [identity] * 3)]
 
     def open_batches(self) -> list[StoredBatch]:
         marks = ", ".join(f"'{status}'" for status in UNFINISHED)

@@ -4,7 +4,7 @@ import json
 
 from batchflow import clock
 from batchflow.server import validation
-from batchflow.server.faults import Faults
+from batchflow.server.faults import Faults, Rule
 from batchflow.server.ledger import Ledger
 from batchflow.server.lines import Chunk, read_chunk
 from batchflow.server.store import Store, StoredBatch
@@ -33,8 +33,7 @@ class Validator:
     def _refused(self, batch: StoredBatch) -> list[Problem]:
         """What is wrong before any line is read."""
         for rule in self._faults.on_batch("batch_failed", batch.number):
-            message = rule["message"] if rule["message"] is not None else f"The batch failed: {rule['code']}."
-            return [validation.problem(rule["code"], message, line=rule["line"], param=rule["param"])]
+            return [validation.as_told(rule["code"], rule["message"], rule["line"], rule["param"])]
         known = self._store.file(batch.project, batch.input_file_id, clock.unix()) is not None or batch.offset > 0
         if not known or any(self._faults.on_batch("cannot_find_file", batch.number)):
             return [validation.cannot_find_file(batch.input_file_id)]
@@ -82,18 +81,27 @@ class Validator:
             return [validation.empty_file()]
         if batch.rows > validation.MAX_ROWS:
             return [validation.too_many_rows()]
+        return next(
+            filter(None, (self._crowded(batch, rule) for rule in self._faults.on_batch("token_limit", batch.number))),
+            [],
+        )
+
+    def _crowded(self, batch: StoredBatch, rule: Rule) -> list[Problem]:
+        """The refusal by a queue that is full: of this project's batches, or of everybody's, or of foreign ones."""
         running = [
             other
             for other in self._store.open_batches()
-            if other.project == batch.project and other.number != batch.number and other.status != "validating"
+            if other.number != batch.number
+            and other.status != "validating"
+            and (rule["shared"] or other.project == batch.project)
         ]
-        enqueued = sum(_tokens(other) for other in running)
-        for rule in self._faults.on_batch("token_limit", batch.number):
-            full = rule["tokens"] is not None and enqueued + _tokens(batch) > rule["tokens"]
-            crowded = rule["batches"] is not None and len(running) >= rule["batches"]
-            if full or crowded:
-                limit = rule["tokens"] if rule["tokens"] is not None else enqueued
-                return [validation.token_limit_exceeded(batch.model or "", limit)]
+        foreign = clock.unix() < self._store.opened + rule["foreign_seconds"]
+        enqueued = sum(_tokens(other) for other in running) + foreign * rule["foreign_tokens"]
+        batches = len(running) + foreign * rule["foreign_batches"]
+        full = rule["tokens"] is not None and enqueued + _tokens(batch) > rule["tokens"]
+        if full or (rule["batches"] is not None and batches >= rule["batches"]):
+            limit = rule["tokens"] if rule["tokens"] is not None else max(enqueued, _tokens(batch))
+            return [validation.token_limit_exceeded(batch.model or "", limit)]
         return []
 
     def _fail(self, batch: StoredBatch, problems: list[Problem]) -> bool:

@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchflow.server.lines import RequestLine, parse_line
+from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES
 
 MAX_ROWS: Final = 50_000
+# where a request of each endpoint says what is asked
+PROMPTS: Final = {CHAT: "messages", RESPONSES: "input", EMBEDDINGS: "input"}
+_TITLES: Final = {CHAT: "Chat Completions", RESPONSES: "Responses", EMBEDDINGS: "Embeddings"}
 MAX_PROBLEMS: Final = 1_000  # kept per batch; whether the real API caps its list is unknown
 
 Problem = dict[str, Any]
@@ -71,7 +75,7 @@ def _body_fault(line: RequestLine, number: int, endpoint: str, model: str | None
     if line.members["url"] != endpoint:
         message = "The URL provided for this request does not match the batch endpoint."
         return problem("invalid_url", message, line=number, param="url")
-    for name in ("model", "messages"):
+    for name in ("model", PROMPTS[endpoint]):
         if name not in body:
             return _missing(name, f"body.{name}", number)
     if not isinstance(body["model"], str) or not body["model"]:
@@ -86,7 +90,7 @@ def _body_fault(line: RequestLine, number: int, endpoint: str, model: str | None
             param="body.model",
         )
     if body.get("stream"):
-        message = "Chat Completions: Streaming is not supported in the Batch API."
+        message = f"{_TITLES[endpoint]}: Streaming is not supported in the Batch API."
         return problem("streaming_unsupported", message, line=number, param="body.stream")
     return None
 
@@ -109,4 +113,29 @@ def token_limit_exceeded(model: str, limit: int) -> Problem:
         "token_limit_exceeded",
         f"Enqueued token limit reached for {model} in organization org-simulated. Limit: {limit:,} enqueued tokens. "
         "Please try again once some in_progress batches have been completed.",
+    )
+
+
+_TOLD: Final = {
+    "invalid_json_line": (None, "This line is not parseable as valid JSON."),
+    "missing_required_parameter": ("body.messages", "Missing required parameter: 'messages'."),
+    "invalid_url": ("url", "The URL provided for this request does not match the batch endpoint."),
+    "model_not_found": ("body.model", "The provided model is not supported by the Batch API."),
+    "mismatched_model": ("body.model", "The model for this request does not match the rest of the batch."),
+    "duplicate_custom_id": ("custom_id", "The custom_id for this request is a duplicate of another request."),
+    "streaming_unsupported": ("body.stream", "Chat Completions: Streaming is not supported in the Batch API."),
+    "invalid_request": ("file_id", "Cannot find file, or organization org-simulated does not have access to it."),
+    "token_limit_exceeded": (None, "Enqueued token limit reached in organization org-simulated."),
+    "empty_file": (None, "The input file contains no requests."),
+    "too_many_tasks": (None, f"The input file contains more than {MAX_ROWS:,} requests."),
+    "billing_hard_limit_reached": (None, "Billing hard limit has been reached."),
+    "insufficient_quota": (None, "You exceeded your current quota, please check your plan and billing details."),
+}
+
+
+def as_told(code: str, message: str | None, line: int | None, param: str | None) -> Problem:
+    """The failure of a code, in the words of the real API where nothing else was asked for."""
+    usual_param, usual = _TOLD.get(code, (None, f"The batch failed: {code}."))
+    return problem(
+        code, usual if message is None else message, line=line, param=usual_param if param is None else param
     )

@@ -11,11 +11,11 @@ from typing import Final
 
 from batchflow import clock
 from batchflow.server.faults import Faults
-from batchflow.server.ledger import Ledger
+from batchflow.server.ledger import Executed, Ledger
 from batchflow.server.lines import Chunk, read_chunk
 from batchflow.server.outputs import Outputs, Stopped
-from batchflow.server.responder import Simulator
-from batchflow.server.rows import Row, RowExecutor
+from batchflow.server.responder import Responder
+from batchflow.server.rows import Row, RowExecutor, without_money
 from batchflow.server.store import Store, StoredBatch
 from batchflow.server.validating import Validator
 
@@ -42,12 +42,12 @@ class Pace:
 class Worker(threading.Thread):
     """Runs until `stop`; `failure` says whether it died of a bug, which ends the server."""
 
-    def __init__(self, store: Store, simulator: Simulator, faults: Faults, pace: Pace) -> None:
+    def __init__(self, store: Store, responder: Responder, faults: Faults, pace: Pace) -> None:
         super().__init__(name="worker", daemon=True)
         self.failure: BaseException | None = None
         self._store = store
         self._ledger = Ledger(store)
-        self._simulator = simulator
+        self._responder = responder
         self._faults = faults
         self._pace = pace
         self._validator = Validator(store, self._ledger, faults)
@@ -108,17 +108,22 @@ class Worker(threading.Thread):
     def _execute(self, batch: StoredBatch) -> bool:
         if self._stuck(batch, "in_progress"):
             return False
-        last = batch.total
-        for rule in self._faults.on_batch("expire", batch.number):
-            last = min(last, int(rule["fraction"] * batch.total))
-        expired = last < batch.total or clock.unix() > batch.expires
+        expiring, cancelling = self._last(batch, "expire"), self._last(batch, "cancel")
+        last = min(expiring, cancelling)
         if batch.next <= last and clock.unix() <= batch.expires:
             return self._execute_rows(batch, last)
         if not self._due(batch, EXECUTED) or self._held(batch):
             return False
-        if expired:
+        if expiring < batch.total or clock.unix() > batch.expires:
             return self._outputs.conclude(batch, "expired", "expired_at")
+        if cancelling < batch.total:
+            return self._store.update_batch(batch, status="cancelling", cancelling_at=clock.unix())
         return self._store.update_batch(batch, status="finalizing", finalizing_at=clock.unix())
+
+    def _last(self, batch: StoredBatch, kind: str) -> int:
+        """The ordinal of the last row before an end of this kind; that of the last of all if none is to come."""
+        fractions = [rule["fraction"] for rule in self._faults.on_batch(kind, batch.number)]
+        return int(min(fractions, default=1.0) * batch.total)
 
     def _held(self, batch: StoredBatch) -> bool:
         """Whether a fault shows an unknown status at the moment."""
@@ -132,11 +137,23 @@ class Worker(threading.Thread):
             return False
         count = min(self._pace.chunk, last - batch.next + 1)
         chunk = read_chunk(self._store.path_of(batch.input_file_id), batch.offset, batch.line, count)
-        executor = RowExecutor(batch, self._simulator, self._faults, int(clock.unix()))
-        executed = [executor.execute(row) for row in self._rows(batch, chunk)]
+        executor = RowExecutor(batch, self._responder, self._faults, int(clock.unix()))
+        funded = self._funded(batch)
+        executed = [
+            executor.execute(row) if position < funded else self._unpaid(batch, row.ordinal)
+            for position, row in enumerate(self._rows(batch, chunk))
+        ]
         self._ledger.record(_moved_on(batch, chunk), executed)
         self._next_row_at = max(now, self._next_row_at) + len(executed) / self._pace.rows_per_second
         return True
+
+    def _funded(self, batch: StoredBatch) -> float:
+        """How many more rows the account can pay for."""
+        limits = [rule["after"] for rule in self._faults.on_batch("quota_gone", batch.number)]
+        return min(limits) - self._ledger.rows_executed() if limits else float("inf")
+
+    def _unpaid(self, batch: StoredBatch, ordinal: int) -> Executed:
+        return without_money(batch, ordinal, self._ledger.custom_id(batch, ordinal))
 
     def _rows(self, batch: StoredBatch, chunk: Chunk) -> list[Row]:
         draws = self._ledger.draws(batch, batch.next, len(chunk.lines))
@@ -146,6 +163,8 @@ class Worker(threading.Thread):
         ]
 
     def _finalize(self, batch: StoredBatch) -> bool:
+        if self._stuck(batch, "finalizing"):
+            return False
         return self._due(batch, 1.0) and self._outputs.conclude(batch, "completed", "completed_at")
 
     def _cancel(self, batch: StoredBatch) -> bool:

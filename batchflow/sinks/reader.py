@@ -21,6 +21,18 @@ _BLOCK: Final = 1 << 20
 class Reader(StoreUser):
     """A run's results have the shape of the view `results`, whichever run of its experiment is the current one."""
 
+    def holds(self, run_id: str) -> bool:
+        """Whether the run is in the tables."""
+        with explained(self._store.path):
+            known = self._store.rows("SELECT 1 FROM runs WHERE run_id = ?", [run_id])
+            return bool(known) and run_id in layout.runs_with_data(self._store)
+
+    def current(self, experiment: str) -> str | None:
+        """The run of this experiment that the view `results` shows; None if it shows none."""
+        with explained(self._store.path):
+            of = dict(self._store.rows("SELECT run_id, experiment FROM runs"))
+            return next((run for run in views.current_runs(self._store) if of[run] == experiment), None)
+
     def columns(self, run_id: str) -> list[str]:
         """The names of the columns. Errors: SetupError if the run is not in the database."""
         self._check(run_id)
@@ -95,13 +107,10 @@ class Reader(StoreUser):
         return 1 + sum(self._store.with_room(count) for count in counts)
 
     def _check(self, run_id: str) -> None:
-        with explained(self._store.path):
-            known = self._store.rows("SELECT 1 FROM runs WHERE run_id = ?", [run_id])
-            present = known and run_id in layout.runs_with_data(self._store)
-        if not present:
+        if not self.holds(run_id):
             raise SetupError(
                 f"{self._store.path} does not hold the run {run_id}",
-                hint="`batchflow load --rebuild` loads it from its folder",
+                hint=f"`batchflow load {run_id}` loads it from its folder",
             )
 
 

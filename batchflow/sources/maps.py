@@ -139,13 +139,15 @@ def write_later(previous: Path, chosen: Iterable[Sequence[Chosen]], target: Path
         )
 
 
-def lookup(path: Path, *, custom_id: str | None = None, shard: int = 0, lines: Sequence[int] = ()) -> list[Mapped]:
-    """Requests by custom_id, or by their lines in a shard."""
-    where, values = (
-        ("custom_id = ?", [custom_id])
-        if custom_id is not None
-        else ("shard = ? AND list_contains(?, line)", [shard, list(lines)])
-    )
+def lookup(
+    path: Path, *, custom_id: str | None = None, row_id: str | None = None, shard: int = 0, lines: Sequence[int] = ()
+) -> list[Mapped]:
+    """Requests by custom_id, by row id, or by their lines in a shard."""
+    where, values = "shard = ? AND list_contains(?, line)", [shard, list(lines)]
+    if custom_id is not None:
+        where, values = "custom_id = ?", [custom_id]
+    elif row_id is not None:
+        where, values = "row_id = ?", [row_id]
     with _database() as con:
         rows = con.execute(
             f"SELECT {COLUMNS} FROM {parquet(path)} WHERE {where} ORDER BY shard, line", values

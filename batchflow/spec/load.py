@@ -45,11 +45,15 @@ class Spec:
             path = path.expanduser()
         return self.folder / path
 
-    def fault(self, loc: Loc, cause: str, remedy: str, *, key: bool = False) -> Fault:
+    def fault(self, loc: Loc, cause: str, remedy: str, *, key: bool = False, inside: int = 0) -> Fault:
         """A fault at the value of a key path such as ("data", "source"), or at the key itself; where the key is absent,
-        at its nearest ancestor.
+        at its nearest ancestor. inside: characters from the beginning of the text that stands there.
         """
-        return self._source.fault(_offset(self._root, loc, key=key), cause, remedy)
+        start = _offset(self._root, loc, key=key)
+        steps, nodes = _walk(self._root, loc)
+        text = nodes[-1].value if len(steps) == len(loc) and not key else None
+        found = _find_again(self._source.text, start, text, inside) if inside and isinstance(text, str) else start
+        return self._source.fault(found, cause, remedy)
 
 
 def load_spec(path: Path) -> Spec:
@@ -126,6 +130,20 @@ def _offset(root: Node, loc: Loc, *, key: bool) -> int:
     return last.start
 
 
+def _find_again(written: str, start: int, text: str, inside: int) -> int:
+    """Where the slot that begins at a place of a YAML text stands in the file, which breaks its lines otherwise; the
+    beginning of the text where the slot is written in another way.
+    """
+    end = text.find("}}", inside)
+    slot = text[inside : end + 2] if end >= 0 else text[inside:]
+    found = start - 1
+    for _ in range(text.count(slot, 0, inside) + 1):
+        found = written.find(slot, found + 1)
+        if found < 0:
+            return start
+    return found
+
+
 def _not_a_mapping(source: SourceText, root: Node) -> Fault:
     kind = "a list" if isinstance(root.value, list) else "a single value"
     return source.fault(
@@ -166,7 +184,7 @@ def _scalars(node: Node, loc: Loc) -> Iterator[tuple[Loc, Node]]:
 def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise SpecError([Fault(str(path), "this is a folder, not an experiment file", _file_within(path))])
+            raise SpecError([Fault(str(path), _folder_said(path), _file_within(path))])
         if path.exists() and not path.is_file():
             raise SpecError([Fault(str(path), "this is not a regular file", "name an experiment file")])
         with path.open("rb") as handle:
@@ -188,6 +206,14 @@ def _experiments_in(folder: Path) -> list[Path]:
     with suppress(OSError):
         return sorted(item for item in folder.iterdir() if item.suffix in {".yaml", ".yml"} and item.is_file())
     return []
+
+
+def _folder_said(folder: Path) -> str:
+    return (
+        "this is a folder, not an experiment file"
+        if _experiments_in(folder)
+        else "this folder holds no experiment file"
+    )
 
 
 def _file_within(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from difflib import get_close_matches
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -75,9 +76,11 @@ class ProviderSpec(Strict):
         if base_url is None:
             if name in {None, LOCAL, OPENAI}:
                 return None
+            near = get_close_matches(str(name), [LOCAL, OPENAI], 1)
             raise refuse(
                 f"{KEY} is missing: where the provider `{name}` is found",
-                "add base_url and api_key_env, or use the provider openai or local",
+                (f"did you mean {near[0]}? " if near else "")
+                + "add base_url and api_key_env, or use the provider openai or local",
             )
         if name == LOCAL:
             raise refuse(

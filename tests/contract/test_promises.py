@@ -307,6 +307,15 @@ def test_no_deviation_costs_a_row(make_study: Make, fault: dict[str, Any]) -> No
     study.check_account()
 
 
+def test_many_tries_in_vain_are_told_once(make_study: Make) -> None:
+    refusals = {"fault": "http_error", "on": "batches.create", "status": 429, "nth": list(range(1, 9))}
+    study = make_study(faults=[refusals], per_shard=12)
+    ended = study.run()
+    assert ended.status == 0, ended.stderr
+    assert ended.stderr.count("6 tries in vain") == 1
+    study.check_account()
+
+
 @pytest.mark.parametrize(
     "fault",
     [

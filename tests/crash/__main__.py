@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 from tests.crash.cases import carry_out, combinations, failpoint_cases, random_case
 from tests.crash.harness import Zygote
+from tests.crash.server_cases import alternating_case, server_case
 
 Run = Callable[[Path, Zygote], str]
 
@@ -26,6 +27,9 @@ def main() -> int:
         jobs += [(f"{kind} {case.name}", lambda f, z, case=case: carry_out(case, f, z)) for case in cases]  # type: ignore[misc]
     seeds = range(options.first, options.first + options.seeds)
     jobs += [(f"seed {seed}", lambda f, z, seed=seed: random_case(seed, f, z)) for seed in seeds]  # type: ignore[misc]
+    few = range(options.first, options.first + max(1, options.seeds // 10))
+    jobs += [(f"server {seed}", lambda f, _, seed=seed: server_case(seed, f)) for seed in few]  # type: ignore[misc]
+    jobs += [(f"by turns {seed}", lambda f, z, seed=seed: alternating_case(seed, f, z)) for seed in few]  # type: ignore[misc]
     jobs = [job for job in jobs if options.only in job[0]]
     return _all(jobs, options.workers)
 

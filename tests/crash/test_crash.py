@@ -6,6 +6,7 @@ import pytest
 
 from tests.crash.cases import Case, carry_out, combinations, failpoint_cases, random_case
 from tests.crash.harness import Zygote
+from tests.crash.server_cases import alternating_case, server_case
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in failpoint_cases()])
@@ -21,3 +22,11 @@ def test_combination(case: Case, tmp_path: Path, zygote: Zygote) -> None:
 @pytest.mark.parametrize("seed", [101, 102, 103])
 def test_random_kills(seed: int, tmp_path: Path, zygote: Zygote) -> None:
     assert "billed once" in random_case(seed, tmp_path, zygote)
+
+
+def test_server_killed_at_random_moments(tmp_path: Path) -> None:
+    assert "rows executed once" in server_case(101, tmp_path)
+
+
+def test_runner_and_server_killed_by_turns(tmp_path: Path, zygote: Zygote) -> None:
+    assert "billed once" in alternating_case(101, tmp_path, zygote)

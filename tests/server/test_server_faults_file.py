@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batchflow.errors import InvalidInput, SetupError
-from batchflow.server.faults import load_faults
+from batchflow.server.faults import faults_of_batch, load_faults
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,44 @@ def test_several_wrong_rules_at_once(tmp_path: Path) -> None:
     path.write_text('[{"fault": "nope"}, {"fault": "stuck"}, {"fault": "expire", "fractoin": 1}]')
     with pytest.raises(InvalidInput) as caught:
         load_faults(path, 0)
-    assert [fault.file.rsplit(": ")[-1] for fault in caught.value.faults] == ["rule 1", "rule 3"]
+    assert [fault.cause.split(":")[0] for fault in caught.value.faults] == ["rule 1", "rule 3"]
+
+
+def test_the_place_of_a_wrong_rule(tmp_path: Path) -> None:
+    path = tmp_path / "faults.yaml"
+    path.write_text(
+        "faults:\n  - fault: stuck\n    att: validating\n  - {fault: expire, fraction: 7}\n  - late_output\n"
+    )
+    with pytest.raises(InvalidInput) as caught:
+        load_faults(path, 0)
+    assert [(fault.line, fault.column) for fault in caught.value.faults] == [(3, 5), (4, 21), (5, 5)]
+    assert "did you mean `at`?" in caught.value.text()
+
+
+def test_rules_of_one_batch() -> None:
+    (expire, missing) = faults_of_batch("expire fraction=0.4; missing_lines rows=2,3")
+    assert expire["fraction"] == 0.4
+    assert missing.rows == {2, 3}
+    (row,) = faults_of_batch('{"fault": "row_error", "status": 429}')
+    assert row["status"] == 429
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("expired", "did you mean `expire`?"),
+        ("expire fraction", "`fraction` is not `key=value`"),
+        ("expire fraction=2", "give a number from 0 to 1"),
+        ("stuck; expire batch=2", "rule 2: `batch` does not belong here"),
+        ("lost_reply on=batches.create", "strikes calls, not batches"),
+        ("[1, 2]", "a rule is a mapping"),
+        ("[", "this is not JSON"),
+    ],
+)
+def test_wrong_rules_of_one_batch(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r"rule|key=value|JSON") as caught:
+        faults_of_batch(text)
+    assert said in str(caught.value)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

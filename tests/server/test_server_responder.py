@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchflow.server.responder import RESPONDER_VERSION, Ask, Simulator
+from batchflow.server.responder import RESPONDER_VERSION, Ask
+from batchflow.server.simulator import Simulator
 
 _DECK = (
     "Please select the image you find the most appealing from these three and explain your choice. The image on the "

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -43,6 +44,12 @@ def run_folder(study: Path) -> Path:
 
 def break_manifest(study: Path) -> None:
     (run_folder(study) / "manifest.json").write_text('{"schema": ')
+
+
+def misspell_in_block(study: Path) -> None:
+    block = "prompt:\n  user: |\n    A first line about {{ topic }}.\n\n    And {{ topci }} below.\n"
+    spec = study / "experiment.yaml"
+    spec.write_text(re.sub(r"prompt: .*\n", block, spec.read_text()))
 
 
 def damage_journal(study: Path) -> None:
@@ -119,6 +126,7 @@ class Case:
 CASES = {
     "missing-file": Case(("run", "elsewhere.yaml"), 3),
     "folder-without-spec": Case(("run", "empty"), 3, lambda study: (study / "empty").mkdir()),
+    "slot-in-a-block": Case(("validate", "experiment.yaml"), 3, misspell_in_block),
     "data-for-spec": Case(("validate", "rows.csv"), 3),
     "data-for-spec-run": Case(("run", "rows.csv"), 3, lambda study: (study / "experiment.yaml").unlink()),
     "data-for-spec-status": Case(("status", "rows.csv"), 3),
@@ -128,7 +136,7 @@ CASES = {
     "unknown-step": Case(("run", "experiment.yaml", "--until", "fly"), 2),
     "unknown-format": Case(("results", "--format", "xml"), 2),
     "later-format": Case(("results", "--format", "parquet"), 2),
-    "two-formats": Case(("results", "--output", "results.csv"), 2),
+    "two-formats": Case(("results", "--output", "results.txt"), 2),
     "output-nowhere": Case(("results", "--format", "csv", "--output", "not/there.csv"), 2),
     "output-on-a-folder": Case(("results", "--format", "csv", "--output", "runs"), 2),
     "unknown-provider": Case(("run", "experiment.yaml", "--provider", "acme"), 2),

@@ -179,3 +179,47 @@ def test_the_next_command_goes_on_with_the_same_provider(make_study: Make) -> No
     assert words == ["run", f"runs/{study.run_folder.name}"]
     assert study.run(*words).status == 0
     study.check_account()
+
+
+def test_results_of_a_study_whose_newest_run_has_no_answers_are_those_of_the_current_one(
+    study: Path, zygote: Zygote
+) -> None:
+    before = run_folder(study).name
+    spec = study / "experiment.yaml"
+    spec.write_text(spec.read_text().replace("gpt-4o", "gpt-4o-mini"))
+    assert zygote.run(study, ["plan", "experiment.yaml"], QUIET).status == 0
+    ended = zygote.run(study, ["results"], QUIET)
+    assert (ended.status, before in ended.stdout) == (0, True)
+    assert f"has no answers yet; these are those of {before}" in ended.stderr
+    planned = next(path.parent.name for path in study.glob("runs/*/manifest.json") if path.parent.name != before)
+    named = zygote.run(study, ["results", planned], QUIET)
+    assert (named.status, named.stdout) == (3, "")
+    assert f"does not hold the run {planned}" in named.stderr
+
+
+def test_results_of_a_run_that_is_not_in_the_view_say_so(study: Path, zygote: Zygote) -> None:
+    before = run_folder(study).name
+    spec = study / "experiment.yaml"
+    spec.write_text(spec.read_text().replace("gpt-4o", "gpt-4o-mini"))
+    assert zygote.run(study, ["run", "experiment.yaml"], QUIET).status == 0
+    ended = zygote.run(study, ["results", before], QUIET)
+    assert (ended.status, before in ended.stdout) == (0, True)
+    assert "shows another run" in ended.stderr
+    assert "shows another run" not in zygote.run(study, ["results"], QUIET).stderr
+
+
+def test_results_of_an_unfinished_run_say_what_is_owed(make_study: Make) -> None:
+    study = make_study(in_flight=1, delay=0.5)
+    assert study.run(failpoint="load.after-commit:2").status == -9
+    ended = study.run("results", "experiment.yaml", "--output", "all.csv")
+    assert ended.status == 0, ended.stderr
+    assert "of 12 requests answered" in ended.stderr
+    assert "still owed; `batchflow run" in ended.stderr
+    assert (study.folder / "all.csv").read_text().count("\n") == 13
+
+
+@pytest.mark.parametrize("words", [("2",), ("2", "experiment.yaml")])
+def test_show_takes_a_row_id(words: tuple[str, ...], study: Path, zygote: Zygote) -> None:
+    ended = zygote.run(study, ["show", *words], QUIET)
+    assert ended.status == 0, ended.stderr
+    assert ended.stdout.startswith("0000002-1-1-")

@@ -145,7 +145,7 @@ def test_resuming_does_not_say_sent(make_study: Make) -> None:
     assert study.run("run", "experiment.yaml", "--yes", "--no-wait").status == 5
     ended = study.run("run", "experiment.yaml")
     assert ended.status == 0
-    assert "Waiting for 12 requests sent earlier, in 4 batches" in ended.stderr
+    assert "Waiting for 12 requests in 4 batches" in ended.stderr
     assert "Sent" not in ended.stderr
 
 

@@ -92,7 +92,7 @@ def test_a_run_that_is_not_there(tmp_path: Path, reader: Reader) -> None:
     ):
         with pytest.raises(SetupError, match="does not hold the run nothing-3f9c2a71") as caught:
             call("nothing-3f9c2a71")
-        assert "load --rebuild" in caught.value.hint
+        assert "batchflow load nothing-3f9c2a71" in caught.value.hint
     assert not (tmp_path / "x.csv").exists()
 
 
