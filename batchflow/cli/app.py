@@ -19,6 +19,7 @@ from batchflow.cli.get_batch_results import get_batch_results
 from batchflow.cli.init import init
 from batchflow.cli.load import load
 from batchflow.cli.make_batch_file import make_batch_file
+from batchflow.cli.pdf2text import pdf2text
 from batchflow.cli.plan import plan
 from batchflow.cli.results import results
 from batchflow.cli.run import run
@@ -55,9 +56,9 @@ for command in (*COMMANDS, *DECK):
 app.add_typer(serve_app, name="serve")
 
 utils = typer.Typer(
-    help="The deck's small tools: config, display, chat-complete.", no_args_is_help=True, rich_markup_mode=None
+    help="Small tools: config, display, chat-complete, pdf2text.", no_args_is_help=True, rich_markup_mode=None
 )
-for tool in (config, display, chat_complete):
+for tool in (config, display, chat_complete, pdf2text):
     utils.command()(tool)
 app.add_typer(utils, name="utils")
 

@@ -16,12 +16,13 @@ REQUESTS = "batch-requests.jsonl"
 
 def make_batch_file(
     template: Annotated[Path, typer.Argument(metavar="TEMPLATE", help="JSON file with the body of a request.")],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="The table: CSV or TSV, one request per row.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The table: CSV, TSV or Excel, one request per row.")],
     *,
     id_col: Annotated[
         str | None, typer.Option("--id-col", metavar="COL", help="Column of custom_ids; without it id_0, id_1, …")
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write.")] = Path(REQUESTS),
+    sheet: Annotated[str | None, typer.Option("--sheet", help="Sheet of an Excel file; else its first.")] = None,
     missing: Annotated[str, typer.Option("--missing", help="A cell that is missing: error or empty.")] = "error",
     force: Force = False,
     as_json: Json = False,
@@ -40,7 +41,7 @@ def make_batch_file(
         raise UsageError(
             f"{before[0]} is there already; nothing was written", hint="name another file with --out, or add --force"
         )
-    order = Order(template, data, out, id_col, "empty" if missing == "empty" else "error")
+    order = Order(template, data, out, id_col, "empty" if missing == "empty" else "error", sheet)
     with Interruptible(), bar("Processing...") as advance:
         made = make(order, advance)
     _tell(made, before, as_json=as_json)

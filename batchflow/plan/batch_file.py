@@ -14,6 +14,7 @@ from batchflow.prompts.document import read_json_template
 from batchflow.prompts.template import RowFaults, Template
 from batchflow.sources.delimited import Reading, import_rows, inspect
 from batchflow.sources.rows import Chunk, Rows
+from batchflow.sources.spreadsheet import as_csv, is_spreadsheet
 
 ENDPOINT: Final = "/v1/chat/completions"
 MOST_REQUESTS: Final = 50_000  # of one batch, by OpenAI
@@ -51,6 +52,7 @@ class Order:
     out: Path
     id_column: str | None = None
     missing: Literal["error", "empty"] = "error"
+    sheet: str | None = None
 
 
 def numbered(out: Path, number: int) -> Path:
@@ -71,23 +73,32 @@ def make(order: Order, advance: Callable[[int, int], None]) -> Made:
     Raises TemplateError or DataError with every fault found; nothing is written then.
     """
     with files.scratch_folder() as scratch:
-        reading = inspect(order.data, str(order.data))
+        source, notes = _source(order, scratch)
+        reading = inspect(source, str(order.data))
         names = [column.name for column in reading.columns]
         template = compile_template(read_json_template(order.template, str(order.template)), names)
-        rows = _import(order, reading, template, scratch / "rows.parquet")
+        rows = _import(order, source, reading, template, scratch / "rows.parquet")
         with _Cutter(order.out) as cutter:
             for lines, done in _lines(order, reading, template, rows):
                 for line in lines:
                     cutter.add(line)
                 advance(done, rows.count)
             made = cutter.publish()
-    return Made(made, template.model, tuple(_notes(order, reading, template)))
+    return Made(made, template.model, (*notes, *_notes(order, reading, template)))
 
 
-def _import(order: Order, reading: Reading, template: Template, target: Path) -> Rows:
+def _source(order: Order, scratch: Path) -> tuple[Path, list[str]]:
+    """The table as a delimited file in a folder of ours, or where it is; and what is to be said about that."""
+    if not is_spreadsheet(order.data):
+        return order.data, []
+    source = scratch / "sheet.csv"
+    return source, as_csv(order.data, str(order.data), source, order.sheet)
+
+
+def _import(order: Order, source: Path, reading: Reading, template: Template, target: Path) -> Rows:
     try:
         import_rows(
-            order.data,
+            source,
             reading,
             id_column=order.id_column,
             required=template.columns,

@@ -11,6 +11,7 @@ import pytest
 from tests.contract.fake_http import COMPLETION, FakeHttp, Reply, error, json_reply, serving
 from tests.crash.harness import Zygote
 from tests.deck.walking import Walker, write_requests
+from tests.unit.cli.terminal import Terminal
 
 PATH = "/chat/completions"
 GOOD = json_reply(COMPLETION)
@@ -128,6 +129,19 @@ def test_what_waiting_does_not_mend_stops_it(walker: Walker, fake: FakeHttp, rep
     assert (told.status, told.json()["code"], len(fake.asked)) == (6, "provider-refused", 2)
     assert len(answers(walker)) == 1
     assert ask(walker).json()["asked"] == 5
+
+
+def test_somebody_is_asked_before_anything_leaves_the_machine(tmp_path: Path) -> None:
+    write_requests(tmp_path / "requests.jsonl", 6)
+    env = {"OPENAI_API_KEY": "sk-test-0123456789", "OPENAI_BASE_URL": "https://nobody.invalid/v1"}
+    with Terminal(tmp_path, "utils", "chat-complete", "requests.jsonl", **env) as terminal:
+        terminal.wait_for("Go on? [y/N]")
+        terminal.enter("n\n")
+        assert terminal.end() == 2
+    shown = terminal.text()
+    assert "Ask 6 requests, for gpt-4o at nobody.invalid. This costs the full price, twice that of a batch." in shown
+    assert "not agreed: nothing was done" in shown
+    assert not (tmp_path / "requests-answers.jsonl").exists()
 
 
 def test_answers_to_other_requests_are_not_taken_for_these(walker: Walker, fake: FakeHttp) -> None:

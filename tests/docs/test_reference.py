@@ -18,6 +18,7 @@ from batchflow.errors import BatchflowError
 from batchflow.journal.events import JOURNAL_VERSION, PAYLOADS, decode
 from tests.contract.fake_http import FakeHttp, serving
 from tests.crash.harness import Zygote
+from tests.deck.test_pdf2text import write_pdf
 from tests.docs.conftest import Ran
 from tests.docs.pages import COMMANDS, ROOT, UPDATE, code, marked, page, rows, section
 from tests.server_process import ServerProcess
@@ -116,6 +117,9 @@ def walk_the_deck(folder: Path, zygote: Zygote) -> dict[str, list[dict[str, Any]
             ask("utils display", name)
     with serving([fake := FakeHttp()]):
         tell(fake.base_url, "utils chat-complete", "batch-requests.jsonl")
+    (folder / "papers").mkdir()
+    write_pdf(folder / "papers" / "one.pdf", "about bears")
+    tell("", "utils pdf2text", "papers")
     return found
 
 
