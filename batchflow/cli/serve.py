@@ -1,4 +1,4 @@
-"""`batchflow serve`: the local Batch API in the foreground, with simulated answers."""
+"""`batchflow serve`: the local Batch API in the foreground, with simulated or replayed answers."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,14 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.options import Json
+
+Responder = Annotated[str, typer.Option(help="Who answers: simulate, or replay for answers that were recorded.")]
+Replay = Annotated[
+    list[str] | None,
+    typer.Option(help="What to replay: a run's folder, or REQUESTS.jsonl=RESPONSES.jsonl; repeatable."),
+]
+Refusals = Annotated[float, typer.Option(help="Share of simulated answers that are refusals, 0 to 1.")]
+Truncations = Annotated[float, typer.Option(help="Share of simulated answers that are cut off, 0 to 1.")]
 
 
 def serve(  # noqa: PLR0917 - each is an option of the command line
@@ -30,24 +38,33 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     audit: Annotated[
         Path | None, typer.Option(help="File to write the account of executed rows to, at the end.")
     ] = None,
+    responder: Responder = "simulate",
+    replay: Replay = None,
+    refusals: Refusals = 0.0,
+    truncations: Truncations = 0.0,
     as_json: Json = False,
 ) -> None:
     """Run the local Batch API, whose answers are SIMULATED.
 
     Any OpenAI client can use it. With BATCHFLOW_SERVER_TOKEN set, that key is asked for; else any key is let in and
-    sees its own files and batches.
+    sees its own files and batches. With --responder replay, answers come from recordings instead.
     """
-    from batchflow.server.process import TOKEN_VARIABLE, ServeOptions
+    from batchflow.server.process import ServeOptions
     from batchflow.server.process import serve as serve_until_told
+    from batchflow.server.responding import Responding
 
-    options = ServeOptions(store, host, port, info, idle, faults, seed, delay, rows_per_second, audit)
-    serve_until_told(options, ready=lambda address: _say_ready(address, TOKEN_VARIABLE, as_json=as_json))
+    responding = Responding(responder, tuple(replay or ()), refusals, truncations)
+    options = ServeOptions(store, host, port, info, idle, faults, seed, delay, rows_per_second, audit, responding)
+    serve_until_told(options, ready=lambda address: _say_ready(address, responder, as_json=as_json))
 
 
-def _say_ready(address: str, variable: str, *, as_json: bool) -> None:
+def _say_ready(address: str, responder: str, *, as_json: bool) -> None:
+    from batchflow.server.process import TOKEN_VARIABLE
+
+    simulated = responder == "simulate"
     render.note(
-        f"Local Batch API with SIMULATED answers at {address} - use it with OPENAI_BASE_URL={address} "
-        f"OPENAI_API_KEY=<the value of {variable} if set, else any>; Ctrl-C ends it"
+        f"Local Batch API with {'SIMULATED' if simulated else 'REPLAYED'} answers at {address} - use it with "
+        f"OPENAI_BASE_URL={address} OPENAI_API_KEY=<the value of {TOKEN_VARIABLE} if set, else any>; Ctrl-C ends it"
     )
     if as_json:
-        render.emit("serve", {"base_url": address, "pid": os.getpid(), "simulated": True})
+        render.emit("serve", {"base_url": address, "pid": os.getpid(), "simulated": simulated})

@@ -13,8 +13,6 @@ from batchflow.server.connection import Connection
 from batchflow.server.faults import Faults
 from batchflow.server.gate import Gate
 from batchflow.server.process import ServeOptions, announced, base_url_of
-from batchflow.server.responder import RESPONDER, RESPONDER_VERSION
-from batchflow.server.simulator import Simulator
 from batchflow.server.store import Store
 from batchflow.server.worker import Pace, Worker
 
@@ -51,8 +49,9 @@ def run(
     sys.setswitchinterval(_SWITCH)
     port = listener.getsockname()[1]
     address = base_url_of(options.host, port)
-    worker = Worker(store, Simulator(options.seed), faults, Pace(options.delay, options.rows_per_second))
-    about = {"responder": RESPONDER, "responder_version": RESPONDER_VERSION, "seed": options.seed, "simulated": True}
+    responder = options.responding.made(options.seed)
+    worker = Worker(store, responder, faults, Pace(options.delay, options.rows_per_second))
+    about = options.responding.about(options.seed)
 
     def stop() -> None:
         server.should_exit = True
