@@ -19,7 +19,9 @@ from batchflow.server.faults import Faults, Rule
 from batchflow.server.ids import batch_id, file_id
 from batchflow.server.ledger import Ledger
 from batchflow.server.parameters import DAY, batch_values, check_upload, limit_of, upload_expiry
+from batchflow.server.responder import Responder
 from batchflow.server.store import Store, StoredBatch, StoredFile
+from batchflow.server.synchronous import Synchronous
 from batchflow.server.upload import UploadParser
 from batchflow.server.wire import ApiError, batch_object, file_object, no_such_batch, no_such_file, page, wrong_value
 
@@ -37,10 +39,18 @@ class Api:
     """The handlers. wake = tell the worker that there is something to do; stop = end the server; about = who we are."""
 
     def __init__(
-        self, store: Store, faults: Faults, *, wake: Callable[[], None], stop: Callable[[], None], about: dict[str, Any]
+        self,
+        store: Store,
+        responder: Responder,
+        faults: Faults,
+        *,
+        wake: Callable[[], None],
+        stop: Callable[[], None],
+        about: dict[str, Any],
     ) -> None:
         self._store = store
         self._ledger = Ledger(store)
+        self._synchronous = Synchronous(store, responder)
         self._faults = faults
         self._wake = wake
         self._stop = stop
@@ -58,6 +68,7 @@ class Api:
             "batches.list": self._list_batches,
             "batches.retrieve": self._retrieve_batch,
             "batches.cancel": self._cancel_batch,
+            **self._synchronous.handlers(),
         }
         for event, handler in handlers.items():
             method, path = ROUTES[event].split(" ")

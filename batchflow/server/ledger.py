@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from batchflow.server.store import Store, StoredBatch
+from batchflow.server.synchronous import Asked
 
 _ORDINAL_BITS: Final = 20  # a batch holds at most 50,000 rows
 
@@ -122,6 +123,7 @@ class Ledger:
             "calls": dict(self.store.rows("SELECT route, n FROM calls ORDER BY route")),
             "batches": list(self._batches()),
             "billed": {"requests": executed},
+            "synchronous": Asked(self.store).account(),
         }
 
     def _lines_of(self, fate: Fate) -> int:

@@ -65,7 +65,7 @@ def run(
     def ended() -> bool:
         return worker.failure is not None or (options.idle is not None and gate.idle_for() >= options.idle)
 
-    gate = Gate(Api(store, faults, wake=worker.wake, stop=stop, about=about).application(), token)
+    gate = Gate(Api(store, responder, faults, wake=worker.wake, stop=stop, about=about).application(), token)
     server = _Server(_config(gate), started=started, ended=ended)
     with ExitStack() as stack:
         stack.callback(worker.stop)
