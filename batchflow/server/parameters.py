@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from batchflow.server.lines import is_json
+from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES
 from batchflow.server.wire import ApiError, missing, wrong_type, wrong_value
 
-ENDPOINTS: Final = ("/v1/chat/completions",)
+ENDPOINTS: Final = (CHAT, RESPONSES, EMBEDDINGS)
 WINDOWS: Final = ("24h",)
 PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 DAY: Final = 86_400
@@ -101,13 +102,19 @@ def batch_values(content: bytes) -> dict[str, Any]:
     }
 
 
-def _object(content: bytes) -> dict[str, Any]:
+def json_body(content: bytes) -> dict[str, Any]:
+    """The object that a request sends."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "We could not parse the JSON body of your request.") from error
     if not isinstance(body, dict):
         raise wrong_type("body", "an object")
+    return body
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    body = json_body(content)
     for name in body:
         if name not in _KNOWN:
             raise ApiError(400, f"Unknown parameter: '{name}'.", "unknown_parameter", name)

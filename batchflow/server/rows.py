@@ -9,7 +9,7 @@ from typing import Any, Final
 from batchflow.server.faults import Faults, Rule
 from batchflow.server.ledger import Executed, Fate
 from batchflow.server.lines import parse_line
-from batchflow.server.responder import Ask, Reply, Simulator
+from batchflow.server.responder import Ask, Reply, Responder
 from batchflow.server.store import StoredBatch
 
 SEPARATORS: Final = " \u2028 \u0085 "  # characters at which careless readers break lines
@@ -31,9 +31,9 @@ class Row:
 class RowExecutor:
     """Executes the rows of one batch."""
 
-    def __init__(self, batch: StoredBatch, simulator: Simulator, faults: Faults, created: int) -> None:
+    def __init__(self, batch: StoredBatch, responder: Responder, faults: Faults, created: int) -> None:
         self._batch = batch
-        self._simulator = simulator
+        self._responder = responder
         self._faults = faults
         self._rules = faults.for_rows(batch.number)
         self._created = created
@@ -50,8 +50,15 @@ class RowExecutor:
             outcome = _first(struck, "row_outcome")
             endings = _first(struck, "line_endings")
             suffix = SEPARATORS if endings is not None and endings["separators"] else ""
-            ask = Ask(line.members["body"], line.body_bytes, row.draw, outcome["outcome"] if outcome else "", suffix)
-            reply = self._simulator.reply(ask, self._created)
+            ask = Ask(
+                line.members["body"],
+                line.body_bytes,
+                row.draw,
+                outcome["outcome"] if outcome else "",
+                suffix,
+                self._batch.endpoint,
+            )
+            reply = self._responder.reply(ask, self._created)
             to_error = reply.status != _OK
             fate = Fate.FAULTED if to_error else Fate.EXECUTED
             written = _answer_line(

@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchflow.server.lines import RequestLine, parse_line
+from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES
 
 MAX_ROWS: Final = 50_000
+# where a request of each endpoint says what is asked
+PROMPTS: Final = {CHAT: "messages", RESPONSES: "input", EMBEDDINGS: "input"}
+_TITLES: Final = {CHAT: "Chat Completions", RESPONSES: "Responses", EMBEDDINGS: "Embeddings"}
 MAX_PROBLEMS: Final = 1_000  # kept per batch; whether the real API caps its list is unknown
 
 Problem = dict[str, Any]
@@ -71,7 +75,7 @@ def _body_fault(line: RequestLine, number: int, endpoint: str, model: str | None
     if line.members["url"] != endpoint:
         message = "The URL provided for this request does not match the batch endpoint."
         return problem("invalid_url", message, line=number, param="url")
-    for name in ("model", "messages"):
+    for name in ("model", PROMPTS[endpoint]):
         if name not in body:
             return _missing(name, f"body.{name}", number)
     if not isinstance(body["model"], str) or not body["model"]:
@@ -86,7 +90,7 @@ def _body_fault(line: RequestLine, number: int, endpoint: str, model: str | None
             param="body.model",
         )
     if body.get("stream"):
-        message = "Chat Completions: Streaming is not supported in the Batch API."
+        message = f"{_TITLES[endpoint]}: Streaming is not supported in the Batch API."
         return problem("streaming_unsupported", message, line=number, param="body.stream")
     return None
 

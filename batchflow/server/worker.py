@@ -14,7 +14,7 @@ from batchflow.server.ledger import Executed, Ledger
 from batchflow.server.lines import Chunk, read_chunk
 from batchflow.server.outputs import Outputs, Stopped
 from batchflow.server.pace import CHUNK, EXECUTED, VALIDATED, Pace
-from batchflow.server.responder import Simulator
+from batchflow.server.responder import Responder
 from batchflow.server.rows import Row, RowExecutor, without_money
 from batchflow.server.store import Store, StoredBatch
 from batchflow.server.validating import Validator
@@ -26,12 +26,12 @@ _ASLEEP: Final = 1.0  # seconds between looks while no batch is open
 class Worker(threading.Thread):
     """Runs until `stop`; `failure` says whether it died of a bug, which ends the server."""
 
-    def __init__(self, store: Store, simulator: Simulator, faults: Faults, pace: Pace) -> None:
+    def __init__(self, store: Store, responder: Responder, faults: Faults, pace: Pace) -> None:
         super().__init__(name="worker", daemon=True)
         self.failure: BaseException | None = None
         self._store = store
         self._ledger = Ledger(store)
-        self._simulator = simulator
+        self._responder = responder
         self._faults = faults
         self._pace = pace
         self._validator = Validator(store, self._ledger, faults)
@@ -125,7 +125,7 @@ class Worker(threading.Thread):
             return False
         count = min(self._pace.chunk, last - batch.next + 1)
         chunk = read_chunk(self._store.path_of(batch.input_file_id), batch.offset, batch.line, count)
-        executor = RowExecutor(batch, self._simulator, self._faults, int(self._store.clock.unix()))
+        executor = RowExecutor(batch, self._responder, self._faults, int(self._store.clock.unix()))
         funded = self._funded(batch)
         executed = [
             executor.execute(row) if position < funded else self._unpaid(batch, row.ordinal)

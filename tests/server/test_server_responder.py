@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchflow.server.responder import RESPONDER_VERSION, Ask, Simulator
+from batchflow.server.responder import RESPONDER_VERSION, Ask
+from batchflow.server.simulator import Simulator
 
 _DECK = (
     "Please select the image you find the most appealing from these three and explain your choice. The image on the "
@@ -42,6 +43,20 @@ def test_the_wording_is_pinned_to_its_version() -> None:
         "As Hank Rodriguez, a 28 year old black architect who enjoys Star Wars, I find the 'futuristic' image most "
         "appealing, because its mood comes closest to how I see my own days. I hesitated over 'cubs' for a moment. "
         "I would not need long to decide."
+    )
+
+
+def test_the_wording_of_structured_answers_is_pinned_too() -> None:
+    text = {"type": "string"}
+    properties = {"name": text, "choice": {"enum": ["kawaii", "cubs", "futuristic"]}, "reason": text, "mood": text}
+    schema = {"type": "object", "properties": {**properties, "rating": {"type": "integer", "minimum": 1, "maximum": 7}}}
+    schema["required"] = list(schema["properties"])
+    wanted = {"type": "json_schema", "json_schema": {"name": "appeal", "schema": schema}}
+    assert _deck(response_format=wanted) == (
+        '{"name":"Hank Rodriguez","choice":"cubs","reason":"As Hank Rodriguez, a 28 year old black architect who '
+        "enjoys Star Wars, I find the 'cubs' image most appealing, because it feels honest and does not try too hard. "
+        "Next to it, 'futuristic' looks somewhat ordinary. My friends would probably agree.\","
+        '"mood":"lively","rating":1}'
     )
 
 

@@ -42,7 +42,7 @@ def test_an_expiry_out_of_bounds_is_refused(client: Client) -> None:
     ("changes", "code", "param"),
     [
         ({"endpoint": "/v1/wrong"}, "invalid_value", "endpoint"),
-        ({"endpoint": "/v1/embeddings"}, "invalid_value", "endpoint"),
+        ({"endpoint": "/v1/completions"}, "invalid_value", "endpoint"),
         ({"completion_window": "1h"}, "invalid_value", "completion_window"),
         ({"input_file_id": None}, "missing_required_parameter", "input_file_id"),
         ({"metadata": {"tags": ["a"]}}, "invalid_type", "metadata.tags"),
@@ -94,6 +94,34 @@ def test_one_bad_line_fails_the_whole_batch(
     assert batch["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
     assert (batch["output_file_id"], batch["error_file_id"]) == (None, None)
     assert plain.audit()["executions"]["rows"] == before
+
+
+_RESPONSES = {"url": "/v1/responses", "body": {"model": "gpt-5", "input": "?"}}
+_EMBEDDINGS = {"url": "/v1/embeddings", "body": {"model": "text-embedding-3-small", "input": "?"}}
+
+
+@pytest.mark.parametrize(
+    ("good", "body", "code", "told"),
+    [
+        (_RESPONSES, {"model": "gpt-5"}, "missing_required_parameter", ("body.input", "'input'")),
+        (_RESPONSES, {"input": "?"}, "missing_required_parameter", ("body.model", "'model'")),
+        (_RESPONSES, {"input": "?", "model": "x"}, "mismatched_model", ("body.model", "single model")),
+        (
+            _RESPONSES,
+            {"input": "?", "model": "gpt-5", "stream": True},
+            "streaming_unsupported",
+            ("body.stream", "Responses:"),
+        ),
+        (_EMBEDDINGS, {"model": "text-embedding-3-small"}, "missing_required_parameter", ("body.input", "'input'")),
+    ],
+)
+def test_a_bad_line_of_the_other_endpoints(
+    client: Client, good: dict[str, Any], body: dict[str, Any], code: str, told: tuple[str, str]
+) -> None:
+    batch = client.run([line(1, **good), line(2, **{**good, "body": body})], endpoint=good["url"])
+    error = batch["errors"]["data"][0]
+    assert (batch["status"], error["code"], error["line"], error["param"]) == ("failed", code, 2, told[0])
+    assert told[1] in error["message"]
 
 
 def test_every_bad_line_is_named_across_chunks(client: Client) -> None:

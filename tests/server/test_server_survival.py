@@ -10,7 +10,7 @@ from pathlib import Path
 from batchflow.server.faults import load_faults
 from batchflow.server.ledger import Ledger
 from batchflow.server.pace import Pace
-from batchflow.server.responder import Simulator
+from batchflow.server.simulator import Simulator
 from batchflow.server.store import Store, StoredBatch
 from batchflow.server.worker import Worker
 from tests.server.client import Client, file_of, line

@@ -1,0 +1,1 @@
+"""JSON Schema for the simulator: reading one, making an instance of it, and checking the instance before it is told."""
