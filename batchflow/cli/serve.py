@@ -1,4 +1,4 @@
-"""`batchflow serve`: the local Batch API in the foreground, with simulated answers."""
+"""`batchflow serve`: the local Batch API in the foreground, with simulated or replayed answers."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -10,6 +10,10 @@ import typer
 from batchflow.cli import render
 from batchflow.cli.options import Json
 
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder that keeps files and batches. [default: a temporary one]", show_default=False),
+]
 FaultPlan = Annotated[Path | None, typer.Option(help="YAML or JSON file of faults to commit, to try a client out.")]
 AuditFile = Annotated[Path | None, typer.Option(help="File to write the account of executed rows to, at the end.")]
 Speed = Annotated[float, typer.Option(help="How many times as fast the server's clock runs; 86400: a day in a second.")]
@@ -17,6 +21,13 @@ Latency = Annotated[
     str | None,
     typer.Option(help="Time that a batch takes, drawn from the seed: 5s..20m. [default: --delay]", show_default=False),
 ]
+Responder = Annotated[str, typer.Option(help="Who answers: simulate, or replay for answers that were recorded.")]
+Replay = Annotated[
+    list[str] | None,
+    typer.Option(help="What to replay: a run's folder, or REQUESTS.jsonl=RESPONSES.jsonl; repeatable."),
+]
+Refusals = Annotated[float, typer.Option(help="Share of simulated answers that are refusals, 0 to 1.")]
+Truncations = Annotated[float, typer.Option(help="Share of simulated answers that are cut off, 0 to 1.")]
 
 serve_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_completion=False)
 
@@ -24,10 +35,7 @@ serve_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_
 @serve_app.callback()
 def serve(  # noqa: PLR0917 - each is an option of the command line
     context: typer.Context,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="Folder that keeps files and batches. [default: a temporary one]", show_default=False),
-    ] = None,
+    store: StoreFolder = None,
     host: Annotated[str, typer.Option(help="Loopback address to listen on; others are refused.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 finds a free one.")] = 0,
     info: Annotated[
@@ -41,29 +49,40 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     audit: AuditFile = None,
     speed: Speed = 1.0,
     latency: Latency = None,
+    responder: Responder = "simulate",
+    replay: Replay = None,
+    refusals: Refusals = 0.0,
+    truncations: Truncations = 0.0,
     as_json: Json = False,
 ) -> None:
     """Run the local Batch API, whose answers are SIMULATED.
 
     Any OpenAI client can use it. With BATCHFLOW_SERVER_TOKEN set, that key is asked for; else any key is let in and
-    sees its own files and batches.
+    sees its own files and batches. With --responder replay, answers come from recordings instead.
     """
     if context.invoked_subcommand is not None:
         return
-    from batchflow.server.process import TOKEN_VARIABLE, ServeOptions
+    from batchflow.server.process import ServeOptions
     from batchflow.server.process import serve as serve_until_told
+    from batchflow.server.responding import Responding
 
-    options = ServeOptions(store, host, port, info, idle, faults, seed, delay, rows_per_second, audit, speed, latency)
-    serve_until_told(options, ready=lambda address: _say_ready(address, TOKEN_VARIABLE, as_json=as_json))
+    responding = Responding(responder, tuple(replay or ()), refusals, truncations)
+    options = ServeOptions(
+        store, host, port, info, idle, faults, seed, delay, rows_per_second, audit, speed, latency, responding
+    )
+    serve_until_told(options, ready=lambda address: _say_ready(address, responder, as_json=as_json))
 
 
-def _say_ready(address: str, variable: str, *, as_json: bool) -> None:
+def _say_ready(address: str, responder: str, *, as_json: bool) -> None:
+    from batchflow.server.process import TOKEN_VARIABLE
+
+    simulated = responder == "simulate"
     render.note(
-        f"Local Batch API with SIMULATED answers at {address} - use it with OPENAI_BASE_URL={address} "
-        f"OPENAI_API_KEY=<the value of {variable} if set, else any>; Ctrl-C ends it"
+        f"Local Batch API with {'SIMULATED' if simulated else 'REPLAYED'} answers at {address} - use it with "
+        f"OPENAI_BASE_URL={address} OPENAI_API_KEY=<the value of {TOKEN_VARIABLE} if set, else any>; Ctrl-C ends it"
     )
     if as_json:
-        render.emit("serve", {"base_url": address, "pid": os.getpid(), "simulated": True})
+        render.emit("serve", {"base_url": address, "pid": os.getpid(), "simulated": simulated})
 
 
 @serve_app.command()

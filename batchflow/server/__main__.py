@@ -6,11 +6,13 @@ from pathlib import Path
 
 from batchflow.errors import BatchflowError
 from batchflow.server.process import DEFAULT_DELAY, DEFAULT_HOST, DEFAULT_ROWS_PER_SECOND, ServeOptions, serve
+from batchflow.server.responder import RESPONDER, RESPONDERS
+from batchflow.server.responding import RESPONDING_OPTIONS, Responding
 
 
 def _options(arguments: list[str] | None) -> ServeOptions:
     parser = argparse.ArgumentParser(
-        prog="python -m batchflow.server", description="A local Batch API with SIMULATED answers."
+        prog="python -m batchflow.server", description="A local Batch API with SIMULATED or replayed answers."
     )
     parser.add_argument("--store", type=Path, help="folder that keeps files and batches (default: a temporary one)")
     parser.add_argument("--host", default=DEFAULT_HOST, help="loopback address to listen on")
@@ -26,7 +28,15 @@ def _options(arguments: list[str] | None) -> ServeOptions:
     parser.add_argument("--audit", type=Path, help="file to write the audit to at the end")
     parser.add_argument("--speed", type=float, default=1.0, help="how many times as fast the server's clock runs")
     parser.add_argument("--latency", help="time a batch takes, drawn from the seed: 5s..20m")
-    return ServeOptions(**vars(parser.parse_args(arguments)))
+    parser.add_argument("--responder", default=RESPONDER, help=f"who answers: {' or '.join(RESPONDERS)}")
+    parser.add_argument(
+        "--replay", action="append", default=[], help="a run's folder, or REQUESTS.jsonl=RESPONSES.jsonl; repeatable"
+    )
+    parser.add_argument("--refusals", type=float, default=0.0, help="share of simulated answers that are refusals")
+    parser.add_argument("--truncations", type=float, default=0.0, help="share of simulated answers that are cut off")
+    told = vars(parser.parse_args(arguments))
+    told["replay"] = tuple(told["replay"])
+    return ServeOptions(responding=Responding(**{name: told.pop(name) for name in RESPONDING_OPTIONS}), **told)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,8 +22,10 @@ from batchflow.server.ledger import Ledger
 from batchflow.server.observer import Observer
 from batchflow.server.openapi import document
 from batchflow.server.parameters import DAY, batch_values, check_upload, limit_of, upload_expiry
+from batchflow.server.responder import Responder
 from batchflow.server.spoiling import damaged, prevented, spoilt
 from batchflow.server.store import Store, StoredBatch, StoredFile
+from batchflow.server.synchronous import Synchronous
 from batchflow.server.upload import UploadParser
 from batchflow.server.wire import ApiError, file_object, no_such_batch, no_such_file, page, wrong_value
 
@@ -41,10 +43,18 @@ class Api:
     """The handlers. wake = tell the worker that there is something to do; stop = end the server; about = who we are."""
 
     def __init__(
-        self, store: Store, faults: Faults, *, wake: Callable[[], None], stop: Callable[[], None], about: dict[str, Any]
+        self,
+        store: Store,
+        responder: Responder,
+        faults: Faults,
+        *,
+        wake: Callable[[], None],
+        stop: Callable[[], None],
+        about: dict[str, Any],
     ) -> None:
         self._store = store
         self._ledger = Ledger(store)
+        self._synchronous = Synchronous(store, responder)
         self._faults = faults
         self._observer = Observer(store)
         self._wake = wake
@@ -63,6 +73,7 @@ class Api:
             "batches.list": self._list_batches,
             "batches.retrieve": self._retrieve_batch,
             "batches.cancel": self._cancel_batch,
+            **self._synchronous.handlers(),
         }
         for event, handler in handlers.items():
             method, path = ROUTES[event].split(" ")

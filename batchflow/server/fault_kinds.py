@@ -16,6 +16,11 @@ ROUTES: Final = {
     "batches.list": "GET /v1/batches",
     "batches.retrieve": "GET /v1/batches/{batch_id}",
     "batches.cancel": "POST /v1/batches/{batch_id}/cancel",
+    "chat.completions.create": "POST /v1/chat/completions",
+    "responses.create": "POST /v1/responses",
+    "embeddings.create": "POST /v1/embeddings",
+    "models.list": "GET /v1/models",
+    "models.retrieve": "GET /v1/models/{model}",
 }
 
 DIALECTS: Final = (

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from batchflow.server.store import Store, StoredBatch
+from batchflow.server.synchronous import Asked
 
 _ORDINAL_BITS: Final = 20  # a batch holds at most 50,000 rows
 
@@ -130,6 +131,7 @@ class Ledger:
                 for problem, detail, times in self.store.rows("SELECT * FROM problems ORDER BY problem, detail")
             ],
             "billed": {"requests": executed},
+            "synchronous": Asked(self.store).account(),
         }
 
     def _lines_of(self, fate: Fate) -> int:

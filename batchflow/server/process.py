@@ -15,6 +15,7 @@ from batchflow.files import atomic_write, scratch_folder
 from batchflow.server.faults import load_faults
 from batchflow.server.ledger import Ledger
 from batchflow.server.pace import parse_latency
+from batchflow.server.responding import SIMULATING, Responding
 from batchflow.server.store import Store
 
 TOKEN_VARIABLE: Final = "BATCHFLOW_SERVER_TOKEN"  # noqa: S105 - the name of a variable
@@ -44,9 +45,11 @@ class ServeOptions:
     audit: Path | None = None
     speed: float = 1.0
     latency: str | None = None
+    responding: Responding = SIMULATING
 
     def check(self) -> None:
         """UsageError where a value cannot be meant."""
+        self.responding.check()
         if self.host not in LOOPBACK:
             raise UsageError(
                 f"--host {self.host}: in this version the local server listens on this machine only",

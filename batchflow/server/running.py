@@ -14,8 +14,6 @@ from batchflow.server.faults import Faults, faults_of_batch
 from batchflow.server.gate import Gate
 from batchflow.server.pace import Pace, parse_latency
 from batchflow.server.process import ADDRESS, ServeOptions, announced, base_url_of
-from batchflow.server.responder import RESPONDER, RESPONDER_VERSION
-from batchflow.server.simulator import Simulator
 from batchflow.server.store import Store
 from batchflow.server.worker import Worker
 
@@ -50,35 +48,45 @@ def run(
 ) -> None:
     """Serve on the bound socket until told to stop; raises what the worker died of."""
     sys.setswitchinterval(_SWITCH)
-    for batch in store.all_batches():
-        faults.adopt(batch.number, faults_of_batch(batch.faults) if batch.faults else [])
+    _adopt(store, faults)
     port = listener.getsockname()[1]
     address = base_url_of(options.host, port)
-    worker = Worker(store, Simulator(options.seed), faults, _pace(options))
-    about = {"responder": RESPONDER, "responder_version": RESPONDER_VERSION, "seed": options.seed, "simulated": True}
+    responder = options.responding.made(options.seed)
+    worker = Worker(store, responder, faults, _pace(options))
+    about = options.responding.about(options.seed)
 
     def stop() -> None:
         server.should_exit = True
 
     def started() -> None:
         worker.start()
-        for info in {options.info, options.store and options.store / ADDRESS}:
-            stack.enter_context(announced(info, address, port, token))
+        _announce(stack, options, address, port, token)
         if ready is not None:
             ready(address)
 
     def ended() -> bool:
         return worker.failure is not None or (options.idle is not None and gate.idle_for() >= options.idle)
 
-    gate = Gate(
-        Api(store, faults, wake=worker.wake, stop=stop, about=about).application(), token, noted=store.count_problem
-    )
+    api = Api(store, responder, faults, wake=worker.wake, stop=stop, about=about)
+    gate = Gate(api.application(), token, noted=store.count_problem)
     server = _Server(_config(gate), started=started, ended=ended)
     with ExitStack() as stack:
         stack.callback(worker.stop)
         server.run(sockets=[listener])
     if worker.failure is not None:
         raise worker.failure
+
+
+def _adopt(store: Store, faults: Faults) -> None:
+    """The faults that batches of earlier processes brought along."""
+    for batch in store.all_batches():
+        faults.adopt(batch.number, faults_of_batch(batch.faults) if batch.faults else [])
+
+
+def _announce(stack: ExitStack, options: ServeOptions, address: str, port: int, token: str | None) -> None:
+    """Say where we are: in the file that was asked for, and in the store, for whoever finds it held."""
+    for info in {options.info, options.store and options.store / ADDRESS}:
+        stack.enter_context(announced(info, address, port, token))
 
 
 def _pace(options: ServeOptions) -> Pace:

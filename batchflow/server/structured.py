@@ -10,7 +10,8 @@ from batchflow.server.dice import Dice, Stream
 from batchflow.server.responder import Ask, Refused, World
 from batchflow.server.schema.forms import Document, SchemaRefused, document
 from batchflow.server.schema.instances import instance
-from batchflow.server.wording import Prompts, compose, options, shortened
+from batchflow.server.schema.strict import check_strict
+from batchflow.server.wording import Prompts, compose, options, persona_name, shortened
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CHOOSING: Final = re.compile(
@@ -18,8 +19,17 @@ _CHOOSING: Final = re.compile(
     re.IGNORECASE,
 )
 _TOLD: Final = re.compile(
-    r"reason|expla|justif|why|because|comment|text|summary|rationale|description|analysis", re.IGNORECASE
+    r"reason|expla|justif|why|because|comment|summary|rationale|description|analysis", re.IGNORECASE
 )
+_SHORT: Final = re.compile(
+    r"tag|keyword|word|adjective|theme|mood|feeling|emotion|colou?r|topic|trait|attribute|association", re.IGNORECASE
+)
+_NAMED_AS: Final = re.compile(r"(?:^|_)(?:(?:full|first|last|persona|person)_?)?name$", re.IGNORECASE)
+_WORDS: Final = (
+    *("warm", "playful", "calm", "bold", "honest", "familiar", "fresh", "elegant", "simple", "curious", "modern"),
+    *("cosy", "bright", "quiet", "lively", "natural", "clever", "gentle", "strong", "soft", "unusual", "friendly"),
+)
+_NAMES: Final = ("Alex Kim", "Maria Lopez", "Sam Taylor", "Jordan Lee", "Nina Weber", "Omar Haddad", "Grace Chen")
 _ANYTHING: Final = json.dumps(
     {
         "type": "object",
@@ -36,7 +46,6 @@ class Wanted:
     document: Document
     name: str
     param: str
-    code: str
 
 
 def of_chat(body: Mapping[str, Any]) -> Wanted | None:
@@ -66,9 +75,9 @@ def _wanted(wanted: Any, inner: Any, param: str, place: str, said: Any) -> Wante
                     f"The messages must contain the word 'json' in some form, to use '{param}' of type 'json_object'."
                 )
                 raise Refused(message, param, None)
-            return Wanted(document(_ANYTHING), "json_object", param, "invalid_json_schema")
+            return Wanted(document(_ANYTHING), "json_object", param)
         case "json_schema":
-            return _schema_of(inner, param, place)
+            return _schema_of(inner, param if param == "response_format" else f"{param}.schema", place)
         case _:
             message = f"Invalid value: '{kind}'. Supported values are: 'text', 'json_object' and 'json_schema'."
             raise Refused(message, f"{param}.type", "invalid_value")
@@ -87,13 +96,17 @@ def _schema_of(inner: Any, param: str, place: str) -> Wanted:
         message = f"Invalid '{place}.name': expected 1 to 64 of the characters A-Z, a-z, 0-9, '_' and '-'."
         raise Refused(message, f"{place}.name", "invalid_value")
     try:
-        return Wanted(document(json.dumps(inner["schema"])), name, param, "invalid_json_schema")
+        wanted = Wanted(document(json.dumps(inner["schema"])), name, param)
+        if inner.get("strict") is True:
+            check_strict(wanted.document.root)
     except SchemaRefused as refused:
         raise _refused(name, param, refused) from refused
+    return wanted
 
 
 def _refused(name: str, param: str, refused: SchemaRefused) -> Refused:
-    return Refused(f"Invalid schema for {param} '{name}': {refused}.", param, "invalid_json_schema")
+    # the service says response_format here whichever parameter it was
+    return Refused(f"Invalid schema for response_format '{name}': {refused}.", param, "invalid_json_schema")
 
 
 def composed(ask: Ask, world: World, prompts: Prompts, wanted: Wanted | None, index: int) -> str:
@@ -119,11 +132,9 @@ class _Speaker:
         self._unsaid = True
 
     def text(self, name: str, least: int, most: int, stream: Stream) -> str:
-        """A sentence, or the option chosen where the field's name asks for one."""
-        if self._options and _CHOOSING.search(name) and not _TOLD.search(name):
-            said = self.choice(self._options, stream)
-            if least <= len(said) <= most:
-                return str(said)
+        """A sentence, or less where the field's name asks for the option chosen, a name or a word."""
+        if (said := self._brief(name, stream)) and least <= len(said) <= most:
+            return said
         said = compose(self._prompts, Dice(stream.below(1 << 128).to_bytes(16)), self._chosen) + self._suffix
         while len(said) < least:
             said += f" {compose(self._prompts, Dice(stream.below(1 << 128).to_bytes(16)), self._chosen)}"
@@ -131,6 +142,17 @@ class _Speaker:
             return said
         short = shortened(said, most - 1) if most > 1 else said[:most]
         return short if least <= len(short) <= most else said[:most]
+
+    def _brief(self, name: str, stream: Stream) -> str:
+        if _TOLD.search(name):
+            return ""
+        if _SHORT.search(name):
+            return stream.pick(_WORDS)
+        if _NAMED_AS.search(name):
+            return persona_name(self._prompts) or stream.pick(_NAMES)
+        if self._options and _CHOOSING.search(name):
+            return str(self.choice(self._options, stream))
+        return ""
 
     def choice(self, values: Sequence[Any], stream: Stream) -> Any:
         """What the persona chose, the first time it may say so; then anything."""

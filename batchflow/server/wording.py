@@ -91,12 +91,25 @@ def _text_of(content: Any) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def _persona(prompts: Prompts) -> str:
-    """`As Hank Rodriguez, a 28 year old architect, `; empty where nobody is described."""
+def _named(prompts: Prompts) -> re.Match[str] | None:
+    """Where somebody is described by name."""
     for text in (prompts.system, prompts.user):
         for found in _NAMED.finditer(text) if " is a" in text else ():
             if found["name"].split(" ")[0] not in _NO_NAME:
-                return f"As {found['name']}, {found['what'].strip()}, "
+                return found
+    return None
+
+
+def persona_name(prompts: Prompts) -> str:
+    """The name of the persona; empty where nobody is described by name."""
+    found = _named(prompts)
+    return found["name"] if found else ""
+
+
+def _persona(prompts: Prompts) -> str:
+    """`As Hank Rodriguez, a 28 year old architect, `; empty where nobody is described."""
+    if found := _named(prompts):
+        return f"As {found['name']}, {found['what'].strip()}, "
     for text in (prompts.system, prompts.user):
         if "ou are" in text and (described := _YOU_ARE.search(text)):
             return f"As {described['what'].strip()}, "

@@ -106,12 +106,7 @@ def _answer(schema: Any, draw: int = 1) -> Any:
 
 
 def _is_valid(value: Any, schema: Any) -> bool:
-    judge = jsonschema.Draft202012Validator(schema, format_checker=_FORMAT_CHECKER)
-    try:
-        return judge.is_valid(value)
-    except RecursionError:
-        assume(False)
-        raise
+    return jsonschema.Draft202012Validator(schema, format_checker=_FORMAT_CHECKER).is_valid(value)
 
 
 @settings(max_examples=400, deadline=None)
@@ -231,7 +226,8 @@ _REFUSED: list[tuple[Any, str]] = [
     ({"type": "object", "properties": {"a": {"enum": []}}}, "'enum' at #/properties/a"),
     ({"$ref": "https://example.org/x"}, "does not point into the schema itself"),
     ({"$ref": "#/$defs/none"}, "points at nothing"),
-    ({"$ref": "#"}, "no value was found"),
+    ({"$ref": "#"}, "refers to itself without end"),
+    ({"type": "object", "anyOf": [{}, {"not": {"$ref": "#"}}]}, "refers to itself without end"),
     ({"type": "object", "unevaluatedProperties": False}, "'unevaluatedProperties'"),
     ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "no value was found"),
     ({"type": "string", "pattern": "("}, "a regular expression that can be read here"),

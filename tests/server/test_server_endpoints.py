@@ -121,6 +121,36 @@ def test_structures_that_are_refused(wanted: Any, param: str, code: str | None) 
     assert reply.completion_tokens == 0
 
 
+def _closed(**changes: Any) -> dict[str, Any]:
+    return {**_SCHEMA, **changes}
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (_closed(additionalProperties=True), "In context=(), 'additionalProperties' is required to be supplied"),
+        (_closed(required=["choice"]), "including every key in properties. Missing 'reason'."),
+        ({"type": "array", "items": _SCHEMA}, "of 'type: \"object\"', got 'type: \"array\"'."),
+        (
+            _closed(
+                properties={"choice": {"type": "string"}, "reason": {"type": "array", "items": {"type": "object"}}}
+            ),
+            "In context=('properties', 'reason', 'items'), 'additionalProperties'",
+        ),
+        (_closed(oneOf=[{}]), "'oneOf' is not permitted"),
+    ],
+)
+def test_a_strict_schema_is_held_to_its_rules(schema: dict[str, Any], said: str) -> None:
+    for strict, status in ((True, 400), (False, 200)):
+        told = {"format": {"type": "json_schema", "name": "n", "schema": schema, "strict": strict}}
+        reply = _ask(RESPONSES, {"input": "?", "text": told})
+        assert reply.status == status
+        if strict:
+            assert reply.body["error"]["message"].startswith("Invalid schema for response_format 'n': ")
+            assert said in reply.body["error"]["message"]
+            assert reply.body["error"]["param"] == "text.format.schema"
+
+
 def test_any_json_object() -> None:
     body = {"messages": [{"role": "user", "content": "Answer in JSON."}], "response_format": {"type": "json_object"}}
     reply = _ask("/v1/chat/completions", body)

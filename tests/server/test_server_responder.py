@@ -46,6 +46,20 @@ def test_the_wording_is_pinned_to_its_version() -> None:
     )
 
 
+def test_the_wording_of_structured_answers_is_pinned_too() -> None:
+    text = {"type": "string"}
+    properties = {"name": text, "choice": {"enum": ["kawaii", "cubs", "futuristic"]}, "reason": text, "mood": text}
+    schema = {"type": "object", "properties": {**properties, "rating": {"type": "integer", "minimum": 1, "maximum": 7}}}
+    schema["required"] = list(schema["properties"])
+    wanted = {"type": "json_schema", "json_schema": {"name": "appeal", "schema": schema}}
+    assert _deck(response_format=wanted) == (
+        '{"name":"Hank Rodriguez","choice":"cubs","reason":"As Hank Rodriguez, a 28 year old black architect who '
+        "enjoys Star Wars, I find the 'cubs' image most appealing, because it feels honest and does not try too hard. "
+        "Next to it, 'futuristic' looks somewhat ordinary. My friends would probably agree.\","
+        '"mood":"lively","rating":1}'
+    )
+
+
 def test_the_persona_speaks_and_chooses_among_what_is_quoted() -> None:
     answers = {_deck(draw=draw) for draw in range(1, 60)}
     opening = "As Hank Rodriguez, a 28 year old black architect who enjoys Star Wars, I find the '"

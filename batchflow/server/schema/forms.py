@@ -83,8 +83,9 @@ class Document:
     def __init__(self, root: Schema) -> None:
         self.root = root
         self._targets: dict[str, Schema] = {}
-        self._seen: set[int] = set()
+        self._seen: dict[int, dict[str, Any]] = {}
         self._check(root, "#", 0)
+        self._refuse_loops()
 
     def target(self, reference: str) -> Schema:
         """What a `$ref` points at, checked like the rest."""
@@ -93,6 +94,33 @@ class Document:
             self._targets[reference] = found
             self._check(found, reference, 0)
         return self._targets[reference]
+
+    def _refuse_loops(self) -> None:
+        """A schema that holds a value against itself, without a step into the value, would never come to an end."""
+        ended: set[int] = set()
+
+        def visit(schema: Schema, above: frozenset[int]) -> None:
+            if isinstance(schema, bool) or id(schema) in ended:
+                return
+            if id(schema) in above:
+                raise SchemaRefused("it refers to itself without end")
+            for other in self._at_the_same_place(schema):
+                visit(other, above | {id(schema)})
+            ended.add(id(schema))
+
+        for schema in list(self._seen.values()):
+            visit(schema, frozenset())
+
+    def _at_the_same_place(self, schema: Mapping[str, Any]) -> Iterator[Schema]:
+        """The schemas that speak about the same value as this one."""
+        if "$ref" in schema:
+            yield self.target(schema["$ref"])
+        for name in ("allOf", "anyOf", "oneOf"):
+            yield from schema.get(name, ())
+        for name in ("not", "if", "then", "else"):
+            if name in schema:
+                yield schema[name]
+        yield from schema.get("dependentSchemas", {}).values()
 
     def _find(self, reference: str) -> Any:
         if reference != "#" and not reference.startswith("#/"):
@@ -115,7 +143,7 @@ class Document:
             raise SchemaRefused(f"{place} is not a schema")
         if depth > _DEEPEST:
             raise SchemaRefused(f"it is nested more than {_DEEPEST} levels deep")
-        self._seen.add(id(schema))
+        self._seen[id(schema)] = schema
         _check_keywords(schema, place)
         for name, child in _children(schema):
             self._check(child, f"{place}/{name}", depth + 1)

@@ -77,7 +77,7 @@ class _Maker:
                     made = self._of_types(flat, name, depth)
                 except NothingFits:
                     break
-                if self._judge.fits(made, schema):
+                if (depth and _is_leaf(schema)) or self._judge.fits(made, schema):
                     return made
         raise NothingFits(f"no value was found for '{name}'" if name else "no value was found that fits it")
 
@@ -319,12 +319,24 @@ class _Maker:
 
 
 _NONE_LEFT: Final = object()
+_LEAF: Final = frozenset(
+    {
+        *("type", "enum", "const", "title", "description", "default", "examples"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("minLength", "maxLength", "pattern", "format"),
+    }
+)
 _SIGNS: Final = {
     "object": ("properties", "required", "additionalProperties", "patternProperties", "minProperties"),
     "array": ("items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems"),
     "string": ("pattern", "format", "minLength", "maxLength"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
 }
+
+
+def _is_leaf(schema: Schema) -> bool:
+    """Whether it asks only for what a single value was checked for when it was made; the whole is checked once more."""
+    return isinstance(schema, bool) or schema.keys() <= _LEAF
 
 
 def _closed(names: list[str], flat: Flat) -> list[str]:
