@@ -91,7 +91,7 @@ def _commands(program: typer.Typer, before: str = "") -> Iterator[tuple[str, Cal
     for group in program.registered_groups:
         assert group.typer_instance is not None
         own = group.typer_instance.registered_callback
-        if own is not None and own.callback is not None and own.invoke_without_command is True:
+        if own is not None and own.callback is not None and group.typer_instance.info.invoke_without_command is True:
             yield f"{before}{group.name}", own.callback
         yield from _commands(group.typer_instance, f"{before}{group.name} ")
 

@@ -153,7 +153,7 @@ def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-# `serve` prints none but its address; what `serve audit` prints is held to its page in tests/server/test_server_audit.py
+# `serve` prints its address alone; what `serve audit` prints is held to its page in tests/server/test_server_audit.py
 OBJECTS = [name for name in COMMANDS if name not in {"schema", "serve", "serve audit"}]
 
 
