@@ -24,6 +24,12 @@ _REFUSALS: Final = {
     409: "The batch has ended.",
     413: "The file is too large.",
 }
+# events of the endpoints that answer at once: where their prompt stands, and the kind of their answer
+_AT_ONCE: Final = {
+    "chat.completions.create": ("messages", "chat.completion"),
+    "responses.create": ("input", "response"),
+    "embeddings.create": ("input", "list"),
+}
 _EVERYWHERE: Final = (400, 401, 403, 405)  # a client may say nonsense to any route
 
 
@@ -108,7 +114,18 @@ def _operations() -> Mapping[str, Schema]:
         "batches.list": {"parameters": _page(20, 100), **_answers(_list_of("Batch"), 404)},
         "batches.retrieve": {**one_batch, **_answers(_ref("Batch"), 404)},
         "batches.cancel": {**one_batch, **_answers(_ref("Batch"), 404, 409)},
+        **{event: _asking(prompt, answer) for event, (prompt, answer) in _AT_ONCE.items()},
+        "models.list": _answers(_object(object={"const": "list"}, data={"type": "array", "items": _ref("Model")})),
+        "models.retrieve": {"parameters": [_in_path("model")], **_answers(_ref("Model"), 404)},
     }
+
+
+def _asking(prompt: str, answer: str) -> Schema:
+    """An endpoint that answers at once; what else its body may hold is the service's own reference to say."""
+    body = _object(model={"type": "string", "minLength": 1}, **{prompt: {"type": ["array", "string"], "minItems": 1}})
+    said = {"object": {"const": answer}, "model": _TEXT, "usage": {"type": "object"}}
+    content = {"application/json": {"schema": body}}
+    return {"requestBody": {"required": True, "content": content}, **_answers(_object(**said))}
 
 
 def _upload() -> Schema:
@@ -129,6 +146,7 @@ def _schemas() -> dict[str, Schema]:
             id={"type": "string", "pattern": _FILE_NAME}, object={"const": "file"}, bytes=_WHOLE, created_at=_WHOLE,
             expires_at=_MOMENT, filename=_TEXT, purpose=_TEXT, status=_TEXT, status_details={"type": "null"},
         ),
+        "Model": _object(id=_TEXT, object={"const": "model"}, created=_WHOLE, owned_by=_TEXT),
         "NewBatch": _new_batch(),
         "Batch": _batch(),
     }  # fmt: skip
