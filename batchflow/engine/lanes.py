@@ -9,7 +9,7 @@ from batchflow.engine.run import OpenRun
 from batchflow.errors import BatchflowError, ProviderDoubt, ProviderError, ProviderRefused
 from batchflow.journal.events import Event
 from batchflow.journal.state import Phase, ShardState
-from batchflow.providers.base import Batch, BatchProvider
+from batchflow.providers.base import KNOWN, Batch, BatchProvider
 from batchflow.steps.base import StepName
 
 Failure = ProviderRefused | ProviderDoubt
@@ -81,6 +81,11 @@ class Shared:
     def halt(self, error: BatchflowError) -> None:
         """Make no new call; the first reason is the one that is told."""
         self.stop = self.stop or error
+
+    def wonder(self, batch: Batch) -> None:
+        """Say so where a status is none that we know: it is watched like any that has not ended."""
+        if batch.status not in KNOWN:
+            self.say(f"the provider shows an unknown status for {batch.id}: {batch.status}; watching on")
 
     def trouble(self, key: Hashable, error: Failure, now: float, doing: str) -> None:
         """A call failed that may be made again: wait, or stop where only a person can help."""

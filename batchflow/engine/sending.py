@@ -187,6 +187,7 @@ def adopt(shared: Shared, shard: ShardState, batch: Batch, *, adopted: bool) -> 
     assert intent is not None  # noqa: S101 - only an open intent has a batch to adopt
     receipt = event(shard, StepName.START, "receipt", intent=intent.intent, batch_id=batch.id, adopted=adopted)
     shared.run.record([receipt, batch_event(shard, batch)] if not batch.ended else [receipt])
+    shared.wonder(batch)
 
 
 def is_queue_full(code: str, message: str) -> bool:

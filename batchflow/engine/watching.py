@@ -11,7 +11,7 @@ from batchflow.engine.sending import UNSEEN_TRIES, StartLane, is_queue_full, que
 from batchflow.errors import NEEDS_HUMAN, ProviderDoubt, ProviderRefused, ProviderUntrusted
 from batchflow.journal.events import Event
 from batchflow.journal.state import Phase, ShardState
-from batchflow.providers.base import KNOWN, Batch
+from batchflow.providers.base import Batch
 from batchflow.sources import maps
 from batchflow.steps.base import StepName
 from batchflow.steps.poll import Poll, PollTask, Sighting
@@ -113,8 +113,7 @@ class PollLane:
         for shard, batch in changed:
             before = shard.batch.status if shard.batch is not None else "created"
             cause, words = _failure(batch)
-            if batch.status not in KNOWN:
-                shared.say(f"the provider shows an unknown status for {batch.id}: {batch.status}; watching on")
+            shared.wonder(batch)
             if before in UNPROVEN and batch.status not in UNPROVEN and cause != "token_limit":
                 proven.append(shard)
             events.append(batch_event(shard, batch))

@@ -15,7 +15,9 @@ def _options(arguments: list[str] | None) -> ServeOptions:
         prog="python -m batchflow.server", description="A local Batch API with SIMULATED or replayed answers."
     )
     parser.add_argument("--store", type=Path, help="folder that keeps files and batches (default: a temporary one)")
-    parser.add_argument("--host", default=DEFAULT_HOST, help="loopback address to listen on")
+    parser.add_argument(
+        "--host", default=DEFAULT_HOST, help="address to listen on; one that other machines reach needs a key"
+    )
     parser.add_argument("--port", type=int, default=0, help="0 = a free one")
     parser.add_argument("--info", type=Path, help="file to write port, pid, token and base URL to, once it answers")
     parser.add_argument("--idle", type=float, help="seconds without a request after which it ends")

@@ -1,4 +1,6 @@
-"""Who may come in: the Host must be this machine, the bearer key must be right. Counts visits, for the idle exit."""
+"""Who may come in: the Host must be this machine, unless others are invited; the bearer key must be right. Counts
+visits, for the idle exit.
+"""
 
 import hmac
 from collections.abc import Callable
@@ -17,12 +19,21 @@ _ONE_PROJECT: Final = "local"
 
 
 class Gate:
-    """Wraps the application. With a token there is one project; without one every key is a project of its own."""
+    """Wraps the application. With a token there is one project; without one every key is a project of its own.
+
+    invites: whether other machines may call; then any Host will do, and a token must be there.
+    """
 
     def __init__(
-        self, app: ASGIApp, token: str | None, *, noted: Callable[[str, str], None] = lambda _problem, _detail: None
+        self,
+        app: ASGIApp,
+        token: str | None,
+        *,
+        invites: bool = False,
+        noted: Callable[[str, str], None] = lambda _problem, _detail: None,
     ) -> None:
         self._app = app
+        self._invites = invites
         self._noted = noted
         self._token = token
         self._inside = 0
@@ -53,7 +64,8 @@ class Gate:
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         try:
-            _check_host(headers.get(b"host", b"").decode("latin-1"))
+            if not self._invites:
+                _check_host(headers.get(b"host", b"").decode("latin-1"))
             scope.setdefault("state", {})["project"] = self._project(headers.get(b"authorization", b""))
         except ApiError as refusal:
             self._noted("not let in", f"{refusal.status} {refusal.message}")

@@ -47,13 +47,18 @@ class ServeOptions:
     latency: str | None = None
     responding: Responding = SIMULATING
 
+    @property
+    def open_to_others(self) -> bool:
+        """Whether it listens on more than this machine's own addresses."""
+        return self.host not in LOOPBACK
+
     def check(self) -> None:
         """UsageError where a value cannot be meant."""
         self.responding.check()
-        if self.host not in LOOPBACK:
+        if self.open_to_others and not os.environ.get(TOKEN_VARIABLE):
             raise UsageError(
-                f"--host {self.host}: in this version the local server listens on this machine only",
-                hint="leave --host out, or give 127.0.0.1 or localhost",
+                f"--host {self.host}: other machines could come in, so a key is needed",
+                hint=f"set {TOKEN_VARIABLE} to a key of your own; or leave --host out: then only this machine comes in",
             )
         for name, wrong in (
             ("--port must be from 0 to 65535", not 0 <= self.port <= 65_535),  # noqa: PLR2004 - ports have 16 bits

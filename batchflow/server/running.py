@@ -68,7 +68,7 @@ def run(
         return worker.failure is not None or (options.idle is not None and gate.idle_for() >= options.idle)
 
     api = Api(store, responder, faults, wake=worker.wake, stop=stop, about=about)
-    gate = Gate(api.application(), token, noted=store.count_problem)
+    gate = Gate(api.application(), token, invites=options.open_to_others, noted=store.count_problem)
     server = _Server(_config(gate), started=started, ended=ended)
     with ExitStack() as stack:
         stack.callback(worker.stop)

@@ -11,6 +11,9 @@ from tests.server.client import Client, line
 from tests.server_process import ServerProcess
 
 
+EVERYBODY = "0.0.0.0"  # noqa: S104 - what is tested
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -166,6 +169,13 @@ def test_strangers_and_other_hosts_stay_outside(plain: ServerProcess, client: Cl
         refused = client.http.get(path)
         assert refused.status_code == 404
         assert "Unknown request URL" in refused.json()["error"]["message"]
+
+
+def test_other_machines_come_in_with_a_key_only(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "store", token=ServerProcess.new_token(), extra=("--host", EVERYBODY))
+    with server, Client(server) as client, Client(server, key="another") as stranger:
+        assert client.http.get("/batches", headers={"host": "lab.example:80"}).status_code == 200
+        assert stranger.http.get("/batches").status_code == 401
 
 
 def test_a_token_is_asked_for(tmp_path: Path) -> None:
