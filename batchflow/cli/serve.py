@@ -36,9 +36,7 @@ serve_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_
 def serve(  # noqa: PLR0917 - each is an option of the command line
     context: typer.Context,
     store: StoreFolder = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; one that other machines reach needs a key.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; for others than you, set a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 finds a free one.")] = 0,
     info: Annotated[
         Path | None, typer.Option(help="File to write port, pid, token and base URL to, once the server answers.")

@@ -10,7 +10,6 @@ import pytest
 from tests.server.client import Client, line
 from tests.server_process import ServerProcess
 
-
 EVERYBODY = "0.0.0.0"  # noqa: S104 - what is tested
 
 
