@@ -97,8 +97,7 @@ class Shared:
         self.say(f"{doing}: {error.message}; trying again")
         if backoff.failures == MANY:
             self.say(
-                f"{doing}: {MANY} tries in vain. It is tried until it works; if the address may be wrong, stop this "
-                "and look at it: nothing is lost"
+                f"{doing}: {MANY} tries in vain. Stop this and look at the address if it may be wrong: nothing is lost"
             )
 
     def next_due(self, keys: Iterator[Hashable], now: float) -> Iterator[float]:

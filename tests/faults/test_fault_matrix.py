@@ -19,7 +19,12 @@ def test_the_table_has_every_case() -> None:
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name.replace(" ", "-")) for case in CASES if case.fast])
 def test_the_table_is_true(case: Case, tmp_path: Path, zygote: Zygote) -> None:
-    assert carry_out(case, tmp_path, zygote).row() == committed()[case.name]
+    assert _beginning(carry_out(case, tmp_path, zygote).row()) == _beginning(committed()[case.name])
+
+
+def _beginning(row: str) -> str:
+    """What became of the rows, and what was said first; how much is said after that is a matter of speed."""
+    return row.partition("<br>")[0].rstrip(" |\n")
 
 
 def test_the_catalogue_names_every_fault_and_argument() -> None:
