@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from os import SEEK_END
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from batchflow.results import chat
 from batchflow.results.outcome import Answer, Outcome
@@ -130,3 +131,23 @@ def _words(error: Any) -> tuple[str, str]:
 
 def _text_of(body: Any) -> str | None:
     return None if body is None else json.dumps(body, separators=(",", ":"))
+
+
+def survey(handle: BinaryIO) -> tuple[int, bytes]:
+    """How many records a file holds, and its last one."""
+    handle.seek(0)
+    lines, last = 0, b""
+    for line in handle:
+        if line.strip():
+            lines, last = lines + 1, line
+    handle.seek(0, SEEK_END)
+    return lines, last
+
+
+def is_json(line: bytes) -> bool:
+    """Whether a line is whole: one JSON value, whatever its characters."""
+    try:
+        json.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return False
+    return True

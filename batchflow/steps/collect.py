@@ -4,7 +4,6 @@ Crash windows: `collect.before-publish`, `collect.between-files`, `collect.after
 next run takes the whole ones as they are), `collect.after-event`.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from os import SEEK_END
@@ -17,7 +16,7 @@ from batchflow.plan.folder import RESULT_KINDS, ResultKind, RunFolder
 from batchflow.plan.shards import shard_ids, shard_name
 from batchflow.providers.base import BatchProvider
 from batchflow.results.account import Reading
-from batchflow.results.lines import parse
+from batchflow.results.lines import is_json, parse, survey
 from batchflow.steps.base import StepName
 
 SAME_TRIES: Final = 5  # then a file whose size nobody knows is taken to be all there is
@@ -96,8 +95,8 @@ class Collect:
         What is accepted here decides what is asked again: an answer that is not in the file is bought once more. So a
         cut or foreign file is never accepted, however often it comes.
         """
-        received, (lines, last) = handle.tell(), _survey(handle)
-        if last and not _parses(last):
+        received, (lines, last) = handle.tell(), survey(handle)
+        if last and not is_json(last):
             return "ends in the middle of a line"
         if kind == "error":
             return ""
@@ -144,29 +143,10 @@ class Collect:
         return Collected(self._folder.response(task.shard, kind).name, lost=True)
 
 
-def _survey(handle: BinaryIO) -> tuple[int, bytes]:
-    """How many records a file holds, and its last one."""
-    handle.seek(0)
-    lines, last = 0, b""
-    for line in handle:
-        if line.strip():
-            lines, last = lines + 1, line
-    handle.seek(0, SEEK_END)
-    return lines, last
-
-
 def _describe(target: Path) -> Collected:
     with target.open("rb") as handle:
-        lines, _ = _survey(handle)
+        lines, _ = survey(handle)
     return Collected(target.name, target.stat().st_size, lines, files.sha256_of(target))
-
-
-def _parses(line: bytes) -> bool:
-    try:
-        json.loads(line.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def check_evidence(folder: RunFolder, collected: Iterable[Mapping[str, Any]]) -> None:

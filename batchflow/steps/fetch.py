@@ -1,14 +1,12 @@
 """Bring one file of the provider's onto our disk, whole or absent. Free to repeat."""
 
-import json
 from dataclasses import dataclass
-from os import SEEK_END
 from pathlib import Path
-from typing import BinaryIO
 
 from batchflow import files
 from batchflow.errors import ProviderDoubt
 from batchflow.providers.base import BatchProvider
+from batchflow.results.lines import is_json, survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +27,11 @@ def fetch(provider: BatchProvider, file_id: str, target: Path, *, expected: int 
         for piece in provider.download(file_id):
             handle.write(piece)
         received = handle.tell()
-        lines, last = _survey(handle)
-        if last and not _parses(last):
+        lines, last = survey(handle)
+        if last and not is_json(last):
             raise ProviderDoubt(f"the file {file_id} ends in the middle of a line")
         if expected is not None and lines < expected:
             remote = provider.find_file(file_id)
             if remote is None or remote.bytes != received:
                 raise ProviderDoubt(f"the file {file_id} came with {lines} of {expected} lines")
     return Fetched(target, received, lines)
-
-
-def _survey(handle: BinaryIO) -> tuple[int, bytes]:
-    """How many records a file holds, and its last one."""
-    handle.seek(0)
-    lines, last = 0, b""
-    for line in handle:
-        if line.strip():
-            lines, last = lines + 1, line
-    handle.seek(0, SEEK_END)
-    return lines, last
-
-
-def _parses(line: bytes) -> bool:
-    try:
-        json.loads(line.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return False
-    return True
