@@ -263,5 +263,6 @@ def refuse_second(file_id: str, batches: list[Batch]) -> None:
     named = ", ".join(f"{batch.id} ({batch.status})" for batch in batches)
     raise UsageError(
         f"{file_id} has been started already: {named}; nothing was created",
-        hint=f"`batchflow get-batch-results {batches[0].id}` fetches its answers; `--again` buys all of them again",
+        hint=f"`batchflow get-batch-results {batches[0].id}`, with the same --provider, fetches its answers; "
+        "`--again` buys all of them again",
     )
