@@ -112,9 +112,11 @@ def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:
 
 def _round(run: Any, round_: int, custom_id: str) -> Any:
     """What one round brought for the request."""
-    from batchflow.results.lines import parse, records
+    from batchflow.results.judge import judge_of
+    from batchflow.results.lines import records
     from batchflow.sources.maps import lookup
 
+    judge = judge_of(run.folder)
     for request in lookup(run.folder.map(round_), custom_id=custom_id):
         shard = run.state.shard(round_, request.shard)
         batch_id = None if shard.batch is None else shard.batch.batch_id
@@ -125,7 +127,7 @@ def _round(run: Any, round_: int, custom_id: str) -> Any:
                 render.note(f"{path} is missing: put it back from a backup of the run's folder")
                 continue
             for number, record in records(path):
-                answer = parse(record) if custom_id.encode() in record else None
+                answer = judge(record) if custom_id.encode() in record else None
                 if answer is not None and answer.custom_id == custom_id:
                     told = True
                     yield {

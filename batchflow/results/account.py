@@ -1,7 +1,7 @@
 """The account of a shard (law 3): every request has exactly one outcome, whatever the provider's files hold."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -79,9 +79,11 @@ class Reading:
     Iterate once; `account` and `owed` are complete afterwards. Memory is bounded by the shard, never by the run.
     """
 
-    def __init__(self, expected: Iterable[str], paths: Sequence[Path]) -> None:
+    def __init__(
+        self, expected: Iterable[str], paths: Sequence[Path], judge: Callable[[bytes], Answer | None] = parse
+    ) -> None:
         self._open = dict.fromkeys(expected)  # in the shard's order; the outcome-less ones are left at the end
-        self._paths = paths
+        self._paths, self._judge = paths, judge
         self._said: dict[str, int] = {}  # the model's word on a request, as a hash
         self._waiting: dict[str, Answer] = {}  # a paid answer may still follow
         self.account = Account()
@@ -90,7 +92,7 @@ class Reading:
     def __iter__(self) -> Iterator[Answer]:
         for path in self._paths:
             for _, record in records(path):
-                answer = self._take(parse(record))
+                answer = self._take(self._judge(record))
                 if answer is not None:
                     yield answer
         yield from self._settle()

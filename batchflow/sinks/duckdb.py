@@ -14,7 +14,7 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
 from batchflow.sinks import layout, views
 from batchflow.sinks.connection import StoreUser, explained, open_for_writing
-from batchflow.sinks.layout import Layout, data_table
+from batchflow.sinks.layout import DATA, KEYS, Layout, run_table
 from batchflow.sinks.model import BatchRow, ResponseRow, RunRow
 from batchflow.sinks.values import Storer, chunks
 from batchflow.sources.database import parquet
@@ -43,7 +43,7 @@ class Sink(StoreUser):
     def loaded(self, run_id: str) -> frozenset[str] | None:
         """The batches of a run that are in the tables; None if the run has to be begun (anew)."""
         with explained(self._store.path):
-            if layout.survey(self._store) is not Layout.CURRENT or run_id not in layout.runs_with_data(self._store):
+            if layout.survey(self._store) is not Layout.CURRENT or run_id not in layout.runs_with(self._store, DATA):
                 return None
             complete = self._store.rows(
                 "SELECT r.requests = (SELECT count(*) FROM requests q WHERE q.run_id = r.run_id) FROM runs r "
@@ -130,8 +130,8 @@ class Sink(StoreUser):
     def _begin(self, plan: Plan, folder: RunFolder) -> bool:
         dropped = layout.prepare(self._store)
         self._delete_run(plan.run)
-        layout.check_data_table(self._store, plan.run)
-        table = data_table(plan.run)
+        layout.check_run_tables(self._store, plan.run)
+        table = run_table(DATA, plan.run)
         self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
         self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
         count = self._store.number(
@@ -165,8 +165,9 @@ class Sink(StoreUser):
     def _delete_run(self, run_id: str) -> None:
         for table in layout.TABLES:
             self._store.rows(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
-        if run_id in layout.runs_with_data(self._store):
-            self._store.connection.execute(f"DROP TABLE {data_table(run_id)}")
+        for schema in KEYS:
+            if run_id in layout.runs_with(self._store, schema):
+                self._store.connection.execute(f"DROP TABLE {run_table(schema, run_id)}")
 
     def _delete_batch(self, run_id: str, batch_id: str) -> None:
         # a batch and its answers come in one transaction: without the one there are none of the other to look for

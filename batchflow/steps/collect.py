@@ -16,6 +16,7 @@ from batchflow.plan.folder import RESULT_KINDS, ResultKind, RunFolder
 from batchflow.plan.shards import shard_ids, shard_name
 from batchflow.providers.base import BatchProvider
 from batchflow.results.account import Reading
+from batchflow.results.judge import judge_of
 from batchflow.results.lines import is_json, parse, survey
 from batchflow.steps.base import StepName
 
@@ -163,4 +164,5 @@ def check_evidence(folder: RunFolder, collected: Iterable[Mapping[str, Any]]) ->
 def read_shard(folder: RunFolder, round_: int, shard: int, names: Iterable[str]) -> Reading:
     """A pass over the answers of a collected shard, from the files named in its event."""
     paths = [folder.responses / name for name in names]
-    return Reading(shard_ids(folder.shard(shard_name(round_, shard))), [path for path in paths if path.exists()])
+    expected = shard_ids(folder.shard(shard_name(round_, shard)))
+    return Reading(expected, [path for path in paths if path.exists()], judge_of(folder))
