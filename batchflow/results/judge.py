@@ -4,8 +4,7 @@ folder alone.
 
 from dataclasses import dataclass
 
-from batchflow.plan.folder import RunFolder
-from batchflow.plan.model import read_plan
+from batchflow.plan.model import Plan
 from batchflow.results.lines import parse
 from batchflow.results.outcome import Answer
 
@@ -21,6 +20,6 @@ class Judge:
         return parse(record, self.endpoint)
 
 
-def judge_of(folder: RunFolder) -> Judge:
-    """The judge of a run. Errors: SetupError where its manifest cannot be read."""
-    return Judge(read_plan(folder.manifest).endpoint)
+def judge_of(plan: Plan) -> Judge:
+    """The judge of a run."""
+    return Judge(plan.endpoint)

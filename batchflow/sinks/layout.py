@@ -11,7 +11,7 @@ from batchflow.errors import SetupError, SinkError
 from batchflow.sinks.connection import Store
 from batchflow.sources.database import identifier, literal
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 DATA: Final = "data"
 FACTORS: Final = "factors"
 ANSWERS: Final = "answers"
@@ -33,10 +33,13 @@ TABLES: Final[dict[str, str]] = {
         in_progress_at TIMESTAMP, finalizing_at TIMESTAMP, ended_at TIMESTAMP, counts_total BIGINT,
         counts_completed BIGINT, counts_failed BIGINT, input_file_id VARCHAR, output_file_id VARCHAR,
         error_file_id VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT""",
-    # last_round: the newest round that is loaded for the request; a shard of an earlier one then changes nothing
+    # last_round: the newest round that is loaded for the request; a shard of an earlier one then changes nothing.
+    # shard and line are those of the first round; NULL where the answer was taken over. asked_as: the custom_id of the
+    # line that answers the request, its own but for `duplicates: share`.
     "requests": """
-        run_id VARCHAR, custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, replicate INTEGER,
-        draw BIGINT, request_key VARCHAR, shard INTEGER, line INTEGER, owed VARCHAR, last_round INTEGER""",
+        run_id VARCHAR, custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition VARCHAR,
+        condition_number INTEGER, replicate INTEGER, draw BIGINT, request_key VARCHAR, shard INTEGER, line INTEGER,
+        asked_as VARCHAR, owed VARCHAR, last_round INTEGER""",
     "responses": """
         run_id VARCHAR, round INTEGER, batch_id VARCHAR, custom_id VARCHAR, outcome VARCHAR, http_status BIGINT,
         error_code VARCHAR, error_message VARCHAR, content VARCHAR, refusal VARCHAR, finish_reason VARCHAR,

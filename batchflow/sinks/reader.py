@@ -89,7 +89,7 @@ class Reader(StoreUser):
             end = min(last, start + step - 1)
             with explained(self._store.path):
                 least, greatest = self._store.rows(
-                    "SELECT coalesce(min(custom_id), ''), coalesce(max(custom_id), '') FROM requests "
+                    "SELECT coalesce(min(asked_as), ''), coalesce(max(asked_as), '') FROM requests "
                     "WHERE run_id = ? AND row_number BETWEEN ? AND ?",
                     [run_id, start, end],
                 )[0]

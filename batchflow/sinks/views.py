@@ -8,7 +8,8 @@ from batchflow.sinks.layout import ANSWERS, DATA, FACTORS, KEYS, columns_of, mar
 from batchflow.sources.columns import result_names
 from batchflow.sources.database import identifier, literal
 
-INPUT_ORDER: Final = "row_number, condition, replicate"
+INPUT_ORDER: Final = "q.row_number, q.condition_number, q.replicate"
+_NUMBER: Final = "condition_number"
 _HEAD: Final = (
     "r.experiment", "q.run_id", "r.simulated", "q.row_number", "q.row_id", "q.custom_id", "q.condition", "q.replicate",
 )  # fmt: skip
@@ -16,12 +17,17 @@ MODEL: Final = "model"  # a factor of this name is no column of its own
 _MODEL: Final = ("r.model",)
 _ANSWER: Final = ("coalesce(a.outcome, q.owed) AS outcome", "a.content")
 _TAIL: Final = (
-    "a.refusal", "a.finish_reason", "a.model_answered", "a.prompt_tokens", "a.cached_tokens", "a.completion_tokens",
-    "a.reasoning_tokens", "a.total_tokens", "a.cost_usd",
+    "a.refusal", "a.finish_reason", "a.model_answered",
+    # one answer may serve several requests; it was paid for once
+    *(
+        f"CASE WHEN q.custom_id = q.asked_as THEN a.{name} END AS {name}"
+        for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
+    ),
+    "CASE WHEN q.custom_id = q.asked_as THEN a.cost_usd ELSE 0 END AS cost_usd",
 )  # fmt: skip
 # A request that is not owed has its final answer in the newest round that asked it; only owed ones are asked again.
 FINAL_ANSWER: Final = (
-    "LEFT JOIN responses a ON a.run_id = q.run_id AND a.custom_id = q.custom_id "
+    "LEFT JOIN responses a ON a.run_id = q.run_id AND a.custom_id = q.asked_as "
     "AND a.round = CASE WHEN q.owed IS NULL THEN q.last_round END"
 )
 _REQUESTS: Final = f"FROM requests q JOIN runs r ON r.run_id = q.run_id {FINAL_ANSWER}"
@@ -68,8 +74,9 @@ def _current(store: Store) -> str:
         return f"SELECT {', '.join((*_HEAD, *_MODEL, *_ANSWER, *_TAIL))} {_REQUESTS} WHERE false"
     shapes = _told_apart(shapes)
     places = {schema: _united(column for shape in shapes for column in shape.columns[schema]) for schema in KEYS}
-    selects = [_select(shape, places) for shape in shapes]
-    return f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY experiment, {INPUT_ORDER}"
+    selects = [_select(shape, places, also=f", q.{_NUMBER}") for shape in shapes]
+    order = INPUT_ORDER.replace("q.", "")
+    return f"SELECT * EXCLUDE ({_NUMBER}) FROM ({' UNION ALL '.join(selects)}) ORDER BY experiment, {order}"
 
 
 class Shown(NamedTuple):
@@ -143,8 +150,8 @@ def _united(columns: Iterable[Shown]) -> list[Shown]:
     return list(first.values())
 
 
-def _select(shape: Shape, places: Mapping[str, Sequence[Shown]], part: Part | None = None) -> str:
-    """places: the columns to show, those that the run does not have as NULL.
+def _select(shape: Shape, places: Mapping[str, Sequence[Shown]], part: Part | None = None, *, also: str = "") -> str:
+    """places: the columns to show, those that the run does not have as NULL. also: further columns, for sorting.
 
     The bounds of a part stand at each table, so that only what lies between them is read.
     """
@@ -160,7 +167,7 @@ def _select(shape: Shape, places: Mapping[str, Sequence[Shown]], part: Part | No
         rows = f"row_number BETWEEN {part.first:d} AND {part.last:d}"
     joins = f"LEFT JOIN {run_table(DATA, shape.run_id)} d ON d.row_number = q.row_number{rows and f' AND d.{rows}'} "
     if shape.columns[FACTORS] or shape.model:
-        joins += f"LEFT JOIN {run_table(FACTORS, shape.run_id)} f ON f.condition = q.condition "
+        joins += f"LEFT JOIN {run_table(FACTORS, shape.run_id)} f ON f.condition_number = q.condition_number "
     if shape.columns[ANSWERS]:
         joins += (
             f"LEFT JOIN {run_table(ANSWERS, shape.run_id)} t ON t.custom_id = a.custom_id AND t.round = a.round"
@@ -168,7 +175,7 @@ def _select(shape: Shape, places: Mapping[str, Sequence[Shown]], part: Part | No
         )
     columns = (*_HEAD, *shown[DATA], *shown[FACTORS], *model, *_ANSWER, *shown[ANSWERS], *_TAIL)
     return (
-        f"SELECT {', '.join(columns)} {_REQUESTS} AND a.run_id = {run}{ids} {joins}"
+        f"SELECT {', '.join(columns)}{also} {_REQUESTS} AND a.run_id = {run}{ids} {joins}"
         f"WHERE q.run_id = {run}{rows and f' AND q.{rows}'}"
     )
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from batchflow.spec import later
 from batchflow.spec.base import KEY, Strict, Text, refuse
 from batchflow.spec.data import DataSpec
+from batchflow.spec.design import DesignSpec
 from batchflow.spec.provider import LOCAL, ProviderSpec
 from batchflow.spec.units import Duration, Size
 
@@ -149,6 +150,23 @@ class Experiment(Strict):
         description="Top-level keys of every request's body, e.g. the model; they replace those of the template.",
         examples=[{"model": "gpt-4o", "temperature": 1}],
     )
+    design: DesignSpec = Field(
+        default=DesignSpec(),
+        description="Under which conditions each row is asked, and how often. Without it: once, as the template says.",
+        examples=[{"factors": {"temperature": [0, 1]}, "replicates": 2}],
+    )
+    duplicates: Literal["separate", "share"] = Field(
+        default="separate",
+        description="Prompts that are equal to the byte: ask each (separate), or ask once and use the answer for all "
+        "(share).",
+        examples=["share"],
+    )
+    reuse: Literal["project", "none"] = Field(
+        default="project",
+        description="Final answers that other runs of this project have to the very same request: take them over "
+        "(project), or ask again (none).",
+        examples=["none"],
+    )
     endpoint: Literal["/v1/chat/completions"] = Field(
         default=CHAT, description="The API that answers the requests.", examples=[CHAT]
     )
@@ -243,8 +261,14 @@ class Experiment(Strict):
     def shaping(self) -> dict[str, Any]:
         """The request-shaping keys for the fingerprint, dotted, values equal to the defaults left out.
 
-        Template, prompt and parameters are not here: they enter it through the compiled template.
+        Template, prompt and parameters are not here: they enter it through the compiled template. Nor is the design,
+        whose levels may lie in files.
         """
-        keys = {"data.id": self.data.id, "data.missing": self.data.missing, "endpoint": self.endpoint}
-        defaults = {"data.id": None, "data.missing": "error", "endpoint": CHAT}
+        keys = {
+            "data.id": self.data.id,
+            "data.missing": self.data.missing,
+            "duplicates": self.duplicates,
+            "endpoint": self.endpoint,
+        }
+        defaults = {"data.id": None, "data.missing": "error", "duplicates": "separate", "endpoint": CHAT}
         return {key: value for key, value in keys.items() if value != defaults[key]}
