@@ -44,6 +44,8 @@ def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched
     account = account_of(run.state)
     marker = render.simulated(really=run.plan.simulated)
     lines = [f"{run.plan.run}{marker}: {_verdict(run, ended=ended, untouched=untouched)}", "", outcome_table(run)]
+    if taken := reused(run.state):
+        lines += ["", f"{taken:,} of these answers were taken over from earlier runs at no cost."]
     told = [f"{count:,} {word}" for word, count in _left_aside(account).items() if count]
     if told:
         lines += ["", f"Result lines left aside, never loaded: {', '.join(told)}."]

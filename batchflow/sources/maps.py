@@ -218,6 +218,23 @@ def count_shared(paths: Sequence[Path], others: Iterable[Others]) -> int:
         return sum(int(con.execute(shared.format(parquet(path))).fetchall()[0][0]) for path in paths)
 
 
+class CellCount(NamedTuple):
+    """How many rows are asked under a condition, and in how many requests."""
+
+    rows: int
+    requests: int
+
+
+def count_conditions(paths: Sequence[Path]) -> dict[int, CellCount]:
+    """The size of every condition that some request has, by its number."""
+    maps = " UNION ALL ".join(f"SELECT condition, row_number FROM {parquet(path)}" for path in paths)
+    with map_database() as con:
+        rows = con.execute(
+            f"SELECT condition, count(DISTINCT row_number), count(*) FROM ({maps}) GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    return {number: CellCount(*counts) for number, *counts in rows}
+
+
 class Difference(NamedTuple):
     """Requests of a run beside those of an earlier one, told apart by row id, condition and replicate."""
 
