@@ -56,7 +56,7 @@ def describe(run: Any, planned: Any) -> dict[str, Any]:
         "equal_prompts": plan_.requests - plan_.distinct,
         "answered_before": planned.answered,
         "taken_over": reused(state),
-        "new": sum(shard.requests for shard in state.shards(1)) if 1 in state.rounds else 0,
+        "to_ask": sum(shard.requests for shard in state.shards(1)),
         "compared": _compared(planned.difference),
         "design": _design(run),
         "cost_usd": None,
@@ -136,7 +136,8 @@ def _reuse_text(described: dict[str, Any]) -> list[str]:
     """What is bought already, and what became of the requests of the run before."""
     lines = []
     if described["taken_over"]:
-        lines.append(f"{described['new']:,} new, {described['taken_over']:,} taken over from earlier runs at no cost")
+        new, taken = described["to_ask"], described["taken_over"]
+        lines.append(f"{new:,} new, {taken:,} taken over from earlier runs at no cost")
     if described["answered_before"]:
         lines.append(
             f"{described['answered_before']:,} of these requests have a final answer in other runs of this project and"

@@ -302,8 +302,10 @@ def _remove_unsent(project: Project, study: Study, *, keep: RunFolder) -> None:
 def _spare(project: Project, run: RunView) -> bool:
     """Whether every answer that a run has taken over is held by another run as well."""
     taken = reused(run.state)
-    if not taken or run.state.loaded is not None:
-        return not taken
+    if not taken:
+        return True
+    if not _wants_to_send(run):  # complete as it is
+        return False
     finals = (requests for prior in _priors_but(project, run) for _, requests in prior.finals())
     return count_shared([run.folder.map(TAKEN_ROUND)], finals) == taken
 

@@ -110,7 +110,7 @@ class RunState:
     def shards(self, round_: int | None = None) -> Iterator[ShardState]:
         """Shards in order; of one round, or of all."""
         for number in sorted(self.rounds) if round_ is None else [round_]:
-            yield from self.rounds[number].values()
+            yield from self.rounds.get(number, {}).values()
 
     def shard(self, round_: int, number: int) -> ShardState:
         return self.rounds[round_][number]
