@@ -104,18 +104,25 @@ def _clip(text: str, column: int | None, width: int = 100) -> tuple[str, int | N
 
 
 class InvalidInput(BatchflowError):
-    """Something of the user's is wrong; nothing was sent. Carries every fault that was found."""
+    """Something of the user's is wrong; nothing was sent. Carries every fault that was found.
+
+    total: how many there are, if not all are carried. could_send: whether that nothing was sent has to be said; there
+    are commands that never send.
+    """
 
     code = "invalid-input"
     exit_status = ExitStatus.INVALID
+    could_send = True
 
-    def __init__(self, faults: Sequence[Fault], *, hint: str = "") -> None:
+    def __init__(self, faults: Sequence[Fault], *, hint: str = "", total: int = 0) -> None:
         super().__init__("; ".join(f"{fault.where()}: {fault.cause}" for fault in faults), hint=hint)
         self.faults = tuple(faults)
+        self.total = max(total, len(self.faults))
 
     def text(self) -> str:
-        count = len(self.faults)
-        head = f"error[{self.code}]: {count} fault{'s' if count != 1 else ''} found, nothing was sent"
+        head = f"error[{self.code}]: {self.total:,} fault{'s' if self.total != 1 else ''} found"
+        head += ", nothing was sent" if self.could_send else ""
+        head += f"; the first {len(self.faults)} are shown" if self.total > len(self.faults) else ""
         parts = [head, *(fault.text() for fault in self.faults)]
         if self.hint:
             parts.append(f"hint: {self.hint}")

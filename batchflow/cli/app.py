@@ -21,6 +21,7 @@ from batchflow.cli.load import load
 from batchflow.cli.make_batch_file import make_batch_file
 from batchflow.cli.pdf2text import pdf2text
 from batchflow.cli.plan import plan
+from batchflow.cli.rest import rest
 from batchflow.cli.results import results
 from batchflow.cli.run import run
 from batchflow.cli.runs import runs
@@ -30,13 +31,17 @@ from batchflow.cli.show import show
 from batchflow.cli.start_batch import start_batch
 from batchflow.cli.status import status
 from batchflow.cli.upload_batch_file import upload_batch_file
+from batchflow.cli.usage import in_our_words, is_help
 from batchflow.cli.validate import validate
-from batchflow.errors import BatchflowError, ExitStatus, InvalidInput, SetupError, UsageError
+from batchflow.errors import BatchflowError, ExitStatus, InvalidInput, SetupError
 
 DEBUG = "BATCHFLOW_DEBUG"
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
     name="batchflow",
+    context_settings=HELP,
     help="Ask an LLM about every row of a table, through a Batch API: declared in YAML, resumable, bought once.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,11 +61,15 @@ for command in (*COMMANDS, *DECK):
 app.add_typer(serve_app, name="serve")
 
 utils = typer.Typer(
-    help="Small tools: config, display, chat-complete, pdf2text.", no_args_is_help=True, rich_markup_mode=None
+    help="Small tools: config, display, chat-complete, rest, pdf2text.", no_args_is_help=True, rich_markup_mode=None
 )
-for tool in (config, display, chat_complete, pdf2text):
+for tool in (config, display, chat_complete, rest, pdf2text):
     utils.command()(tool)
 app.add_typer(utils, name="utils")
+# what they have not sent goes without saying
+_NEVER_SEND = frozenset(
+    {"init", "validate", "plan", "schema", "make-batch-file", "config", "display", "rest", "pdf2text"}
+)
 
 
 def _version(*, wanted: bool) -> None:
@@ -134,18 +143,19 @@ def _leave(status: object) -> NoReturn:
 
 def _tell(error: BatchflowError) -> ExitStatus:
     _trace(error)
+    if isinstance(error, InvalidInput):
+        error.could_send = not _NEVER_SEND.intersection(sys.argv[1:3])
     render.note(error.text())
     _tell_json(error)
     return error.exit_status
 
 
 def _tell_usage(error: typer.TyperException) -> ExitStatus:
-    """The words of the command line itself cannot be understood; without any, the error is the help."""
-    if len(sys.argv) == 1:
+    """The words of the command line cannot be understood; of a group without a command, the error is its help."""
+    if is_help(error):
         render.note(error.format_message())
         return ExitStatus.USAGE
-    command = getattr(getattr(error, "ctx", None), "command_path", "batchflow")
-    return _tell(UsageError(error.format_message(), hint=f"`{command} --help` shows what it takes"))
+    return _tell(in_our_words(error))
 
 
 def _tell_refusal(error: OSError) -> ExitStatus:

@@ -12,7 +12,6 @@ from batchflow.cli.deck import (
     batch_json,
     file_json,
     moment,
-    must_find_batch,
     progress,
     service,
     timeline,
@@ -32,7 +31,7 @@ def list_batches(*, limit: Limit = 20, provider: Who = "openai", as_json: Json =
         render.emit("list-batches", {**_whom(asked), "batches": [batch_json(batch) for batch in batches]})
         return
     if not batches:
-        render.note(f"no batches at {asked.target.host}{asked.marker} for this key")
+        render.note(f"no batches {asked.where}{asked.marker}")
         return
     rows = [
         (
@@ -63,8 +62,9 @@ def _counts(batch: Any) -> str:
 def show_batch(batch_id: BatchId, *, provider: Who = "openai", as_json: Json = False) -> None:
     """Show one batch: its timeline, counts and files."""
     asked = service(provider)
+    batch_id = asked.batch_id(batch_id)
     with Interruptible(), asked.connected() as connection:
-        batch = must_find_batch(connection, batch_id, asked.target.host)
+        batch = asked.must_find_batch(connection, batch_id)
         ids = {"input": batch.input_file_id, "output": batch.output_file_id, "error": batch.error_file_id}
         files = {kind: connection.find_file(name) if name else None for kind, name in ids.items()}
     if as_json:
@@ -113,8 +113,9 @@ def _took(batch: Any) -> str:
 def cancel_batch(batch_id: BatchId, *, provider: Who = "openai", as_json: Json = False) -> None:
     """Cancel a batch; what is answered by then is billed."""
     asked = service(provider)
+    batch_id = asked.batch_id(batch_id)
     with Interruptible(), asked.connected() as connection:
-        batch = must_find_batch(connection, batch_id, asked.target.host)
+        batch = asked.must_find_batch(connection, batch_id)
         ended = batch.ended
         if not ended and batch.status != "cancelling":
             batch = connection.cancel(batch.id) or batch

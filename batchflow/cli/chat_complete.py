@@ -23,7 +23,9 @@ def chat_complete(
     *,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="File for the answers. [default: beside FILE]", show_default=False),
+        typer.Option(
+            "--out", metavar="FILE", help="File for the answers. [default: <FILE>-answers.jsonl]", show_default=False
+        ),
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", help="Requests at a time.", min=1, max=MOST)] = 4,
     yes: Yes = False,
@@ -34,8 +36,8 @@ def chat_complete(
 
     Answers are kept as they come; the same command asks only the rest.
     """
-    from batchflow.cli.upload_batch_file import check
     from batchflow.engine.asking import Answers, Asking, outcomes, requests
+    from batchflow.plan.checking import check
 
     asked = service(provider)
     ask = asked.must_agree(yes=yes)
@@ -44,7 +46,10 @@ def chat_complete(
         raise UsageError(f"{file} is not there", hint="`batchflow make-batch-file TEMPLATE DATA` makes one")
     if not target.parent.is_dir() or target.is_dir():
         raise UsageError(f"--out {target}: no file can be written there", hint="name a file in a folder that is there")
-    total = check(file)
+    checked = check(file, one_batch=False)
+    for note in checked.notes:
+        render.note(f"note: {note}")
+    total = checked.requests
     with Answers(target, asked.target.scope) as answers:
         with Interruptible():
             owed = [request.model for request in requests(file, asked.target.scope) if not answers.has(request)]
@@ -60,9 +65,11 @@ def chat_complete(
 
 def _question(asked: Service, owed: list[str], total: int) -> str:
     models = ", ".join(sorted(set(owed))[:3])
-    some = "" if len(owed) == total else f" of {total:,}; the others are answered"
+    some = f" of {total:,}" if len(owed) < total else ""
+    answered = f" {total - len(owed):,} are answered already." if some else ""
     cost = "" if asked.free else " This costs the full price, twice that of a batch."
-    return f"Ask {render.plural(len(owed), 'request')}{some}, for {models} at {asked.target.host}{asked.marker}.{cost}"
+    count = f"{len(owed):,}{some} requests" if some else render.plural(len(owed), "request")
+    return f"Ask {models} at {asked.target.host}{asked.marker} {count}.{answered}{cost}"
 
 
 def _drive(asked: Service, make: Any, rest: Iterator[Any], owed: list[str]) -> int:
@@ -85,6 +92,8 @@ def _tell(asked: Service, record: dict[str, Any], *, as_json: bool) -> ExitStatu
     )
     if record["owed"]:
         render.note(f"{record['owed']:,} are owed: the same command asks them again")
+    if record["outcomes"]:
+        render.note(f"Next: {render.command('utils', 'display', record['out'])}")
     if as_json:
         whom = {"host": asked.target.host, "simulated": asked.target.simulated}
         render.emit("utils-chat-complete", {**whom, **record})

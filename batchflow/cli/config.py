@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from batchflow import __version__
 from batchflow.cli import render
@@ -20,9 +19,8 @@ def config(*, provider: Who = "openai", as_json: Json = False) -> None:
     """
     from batchflow.engine.single import FOLDER
 
-    target = service(provider).target
-    parts = urlsplit(target.base_url)
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    asked = service(provider)
+    target, address = asked.target, asked.address
     usable = target.simulated
     if not usable:
         try:
@@ -38,12 +36,14 @@ def config(*, provider: Who = "openai", as_json: Json = False) -> None:
         "key_usable": usable,
         "environment": {name: bool(os.environ.get(name)) for name in _NAMED},
         "records": str(Path(FOLDER)),
+        "store": str(asked.store) if target.simulated else None,
     }
     if as_json:
         render.emit("utils-config", record)
         return
     settings = ", ".join(name for name, there in record["environment"].items() if there) or "none"
-    key = "not needed" if target.simulated else f"{target.key_variable} {'is set' if usable else 'cannot be used'}"
+    state = "is set" if usable else "cannot be used" if os.environ.get(target.key_variable) else "is not set"
+    key = "not needed" if target.simulated else f"{target.key_variable} {state}"
     lines = [
         f"batchflow  {__version__}",
         f"provider   {target.name}{render.simulated(really=target.simulated)}",
@@ -52,4 +52,6 @@ def config(*, provider: Who = "openai", as_json: Json = False) -> None:
         f"settings   {settings}",
         f"records    {FOLDER}/ in this folder",
     ]
+    if target.simulated:
+        lines.append(f"store      {asked.store}/ in this folder: files and batches of its local server")
     render.show("\n".join(lines))

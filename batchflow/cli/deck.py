@@ -1,5 +1,6 @@
 """What the deck's commands share: who is asked, the question before it costs money, and how files and batches look."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
 from batchflow.cli import render
-from batchflow.errors import ProviderRefused, UsageError
+from batchflow.errors import ProviderDoubt, ProviderRefused, UsageError
 
 RESPONSES = "batch-responses.jsonl"
 PERCENT = 100
@@ -22,31 +24,11 @@ Yes = Annotated[bool, typer.Option("--yes", help="Go on without asking.")]
 Limit = Annotated[int, typer.Option("--limit", help="How many to show.", min=1)]
 Who = Annotated[str, typer.Option("--provider", help="openai, or local: a server on this machine, free of charge.")]
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+# how the id of each looks, and what lists it
+_KINDS = {"batch": ("batch_…", "list-batches"), "file": ("file-…", "list-files")}
 
-
-def _check_id(value: str, looks: str, listed: str) -> str:
-    """An id is part of an address and of a path: nothing else may be in it."""
-    if not _ID.fullmatch(value):
-        raise UsageError(f"{value!r} is no id", hint=f"it looks like {looks} and is shown by `batchflow {listed}`")
-    return value
-
-
-BatchId = Annotated[
-    str,
-    typer.Argument(
-        metavar="BATCH_ID",
-        help="A batch's id, as list-batches shows it.",
-        callback=lambda value: _check_id(value, "batch_…", "list-batches"),
-    ),
-]
-FileId = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE_ID",
-        help="A file's id, as upload-batch-file shows it.",
-        callback=lambda value: _check_id(value, "file-…", "list-files"),
-    ),
-]
+BatchId = Annotated[str, typer.Argument(metavar="BATCH_ID", help="A batch's id, as list-batches shows it.")]
+FileId = Annotated[str, typer.Argument(metavar="FILE_ID", help="A file's id, as upload-batch-file shows it.")]
 
 _ORDER = ("created_at", "in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at")
 _TIMELINE = (*_ORDER, "cancelled_at", "expires_at")
@@ -61,14 +43,33 @@ class Service:
 
     @property
     def free(self) -> bool:
-        """Whether it is on this machine."""
-        from batchflow.plan.target import LOOPBACK
-
-        return bool(self.target.simulated or self.target.host in LOOPBACK)
+        """Whether asking costs nothing: only the local provider. An address of this machine may lead anywhere."""
+        return bool(self.target.simulated)
 
     @property
     def marker(self) -> str:
         return render.simulated(really=self.target.simulated)
+
+    @property
+    def address(self) -> str:
+        """The address without what may be secret in it; empty for the local provider."""
+        parts = urlsplit(str(self.target.base_url))
+        address: str = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+        return address
+
+    @property
+    def store(self) -> Path:
+        """The folder in which the local provider's server keeps files and batches."""
+        from batchflow.engine.single import FOLDER
+
+        return self.root / FOLDER / "server"
+
+    @property
+    def where(self) -> str:
+        """Whose files and batches are meant."""
+        if self.target.simulated:
+            return f"at the local server of this folder (its store is {self.store})"
+        return f"at {self.target.host} for this key"
 
     def command(self, *words: object) -> str:
         """The command that asks the same service, to be pasted."""
@@ -77,31 +78,88 @@ class Service:
     @contextmanager
     def connected(self) -> Iterator[Any]:
         """The provider, let go of at the end. A local server stays and ends by itself when nobody asks."""
-        from batchflow.engine.single import FOLDER
         from batchflow.providers.local import LocalProvider, LocalServer
         from batchflow.providers.openai import connect
 
         target = self.target
-        if target.simulated:
-            provider: Any = LocalProvider(LocalServer(self.root / FOLDER / "server", target.seed))
-        else:
-            provider = connect(target)
+        provider: Any = LocalProvider(LocalServer(self.store, target.seed)) if target.simulated else connect(target)
         try:
             yield provider
         except ProviderRefused as refusal:
             from batchflow.engine.lanes import for_a_human
 
             raise (for_a_human(refusal) if refusal.needs_human and not refusal.hint else refusal) from refusal
+        except ProviderDoubt as doubt:
+            doubt.hint = doubt.hint or self._address_hint()
+            raise
         finally:
             provider.close()
 
+    def _address_hint(self) -> str:
+        if self.target.simulated:
+            return f"its own words are in {self.store / 'server.log'}"
+        origin = "from OPENAI_BASE_URL" if os.environ.get("OPENAI_BASE_URL") else "OPENAI_BASE_URL names another one"
+        return f"the address is {self.address} ({origin}): if it is right, and somebody listens there, try again later"
+
+    def must_have_key(self) -> None:
+        """Raises SetupError where there is no key and one is needed."""
+        if not self.target.simulated:
+            self.target.key()
+
     def must_agree(self, *, yes: bool) -> bool:
-        """Whether somebody is to be asked; raises UsageError at once where nobody is there."""
+        """Whether somebody is to be asked; raises UsageError at once where nobody is there, SetupError without key."""
+        self.must_have_key()
         if self.free or yes:
             return False
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError("nobody is there to agree: nothing was sent", hint="add --yes to go on without asking")
         return True
+
+    def batch_id(self, typed: str) -> str:
+        """The id of a batch as it was typed or pasted; raises UsageError for what cannot be one."""
+        return self._id(typed, "batch", "file")
+
+    def file_id(self, typed: str) -> str:
+        """The id of a file as it was typed or pasted; raises UsageError for what cannot be one."""
+        if Path(typed).is_file():
+            raise UsageError(
+                f"{typed!r} is no id but a file of yours: it must be uploaded first",
+                hint=f"`{self.command('upload-batch-file', typed)}` shows its id",
+            )
+        return self._id(typed, "file", "batch")
+
+    def _id(self, typed: str, kind: str, other: str) -> str:
+        """An id is part of an address and of a path: nothing else may be in it."""
+        typed = typed.strip()
+        looks, listed = _KINDS[kind]
+        hint = f"it looks like {looks} and is shown by `{self.command(listed)}`"
+        if not _ID.fullmatch(typed):
+            raise UsageError(f"{typed!r} is no id", hint=hint)
+        if typed.startswith((f"{other}_", f"{other}-")):
+            raise UsageError(f"{typed} is the id of a {other}; here belongs that of a {kind}", hint=hint)
+        return typed
+
+    def must_find_batch(self, connection: Any, batch_id: str) -> Any:
+        """The batch; raises UsageError where there is none."""
+        found = connection.find_batch(batch_id)
+        if found is None:
+            raise self._missing(f"there is no batch {batch_id}", "list-batches")
+        return found
+
+    def must_find_file(self, connection: Any, file_id: str) -> Any:
+        """The file; raises UsageError where there is none."""
+        found = connection.find_file(file_id)
+        if found is None:
+            raise self._missing(f"there is no file {file_id}", "list-files")
+        return found
+
+    def _missing(self, what: str, listed: str) -> UsageError:
+        hint = f"`{self.command(listed)}` shows all"
+        if self.target.simulated:
+            hint += "; a local server belongs to its folder: was it started in another one?"
+        elif not urlsplit(self.target.base_url).path.strip("/"):
+            hint += f"; does the address {self.address} lack /v1?"
+        return UsageError(f"{what} {self.where}", hint=hint)
 
 
 def service(name: str) -> Service:
@@ -119,22 +177,6 @@ def agree(line: str, *, ask: bool) -> None:
     render.note(line)
     if ask and not render.ask("Go on?"):
         raise UsageError("not agreed: nothing was done")
-
-
-def must_find_batch(provider: Any, batch_id: str, host: str) -> Any:
-    found = provider.find_batch(batch_id)
-    if found is None:
-        raise UsageError(
-            f"there is no batch {batch_id} at {host} for this key", hint="`batchflow list-batches` shows all"
-        )
-    return found
-
-
-def must_find_file(provider: Any, file_id: str, host: str) -> Any:
-    found = provider.find_file(file_id)
-    if found is None:
-        raise UsageError(f"there is no file {file_id} at {host} for this key", hint="`batchflow list-files` shows all")
-    return found
 
 
 def all_of(page: Any, members: str, most: int) -> list[Any]:

@@ -1,7 +1,7 @@
 """The deck's commands about files at the provider: `list-files`, `delete-file`."""
 
 from batchflow.cli import render
-from batchflow.cli.deck import FileId, Limit, Who, Yes, agree, all_of, file_json, moment, must_find_file, service
+from batchflow.cli.deck import FileId, Limit, Who, Yes, agree, all_of, file_json, moment, service
 from batchflow.cli.options import Json
 from batchflow.cli.signals import Interruptible
 from batchflow.errors import RunBusy, UsageError
@@ -17,7 +17,7 @@ def list_files(*, limit: Limit = 20, provider: Who = "openai", as_json: Json = F
         render.emit("list-files", {**whom, "files": [file_json(file) for file in found]})
         return
     if not found:
-        render.note(f"no files at {asked.target.host}{asked.marker} for this key")
+        render.note(f"no files {asked.where}{asked.marker}")
         return
     rows = [
         (f.id, f.name, f.purpose, "" if f.bytes is None else render.size(f.bytes), moment(f.created_at), f.status)
@@ -34,10 +34,11 @@ def delete_file(file_id: FileId, *, yes: Yes = False, provider: Who = "openai", 
     from batchflow.engine.single import Record, Upload, batches_of
 
     asked = service(provider)
+    file_id = asked.file_id(file_id)
     ask = asked.must_agree(yes=yes)
     host = asked.target.host
     with Interruptible() as moment_, asked.connected() as connection:
-        file = must_find_file(connection, file_id, host)
+        file = asked.must_find_file(connection, file_id)
         with Record.open(asked.root, host, Upload(file)) as record:
             if record.shard.open_intent is not None:
                 raise UsageError(

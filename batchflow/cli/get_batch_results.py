@@ -1,13 +1,14 @@
 """`batchflow get-batch-results`: the deck's last step, both result files of an ended batch."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.deck import RESPONSES, BatchId, Service, Who, batch_json, must_find_batch, service
+from batchflow.cli.deck import RESPONSES, BatchId, Service, Who, batch_json, service
 from batchflow.cli.options import Force, Json
 from batchflow.cli.signals import Interruptible
 from batchflow.errors import ExitStatus, ProviderRefused, UsageError
@@ -28,6 +29,8 @@ def get_batch_results(
     The answers go to FILE, the errors to FILE-errors beside it; whatever way it ended, what it wrote is fetched.
     """
     asked = service(provider)
+    batch_id = asked.batch_id(batch_id)
+    asked.must_have_key()
     targets = {"output": out, "error": out.with_name(f"{out.stem}-errors{out.suffix}")}
     if not out.parent.is_dir() or out.is_dir():
         raise UsageError(f"--out {out}: no file can be written there", hint="name a file in a folder that is there")
@@ -37,9 +40,9 @@ def get_batch_results(
             f"{before[0]} is there already; nothing was fetched", hint="name another file with --out, or add --force"
         )
     with Interruptible(), asked.connected() as connection:
-        batch = must_find_batch(connection, batch_id, asked.target.host)
+        batch = asked.must_find_batch(connection, batch_id)
         ready = batch.ended and not batch.silent
-        fetched = _fetch(connection, batch, targets) if ready else {}
+        fetched = _fetch(asked, connection, batch, targets) if ready else {}
     for kind, path in targets.items():
         if ready and path in before and kind not in fetched:
             path.unlink()  # of another batch: it must not be taken for this one's
@@ -55,7 +58,7 @@ def get_batch_results(
     sys.exit(status)
 
 
-def _fetch(connection: Any, batch: Any, targets: dict[str, Path]) -> dict[str, Any]:
+def _fetch(asked: Service, connection: Any, batch: Any, targets: dict[str, Path]) -> dict[str, Any]:
     from functools import partial
 
     from batchflow.engine.single import patiently
@@ -74,7 +77,8 @@ def _fetch(connection: Any, batch: Any, targets: dict[str, Path]) -> dict[str, A
                 raise ProviderRefused(
                     f"the provider no longer shows the {kind} file {file_id} of {batch.id}",
                     status=GONE,
-                    hint="files are kept for a time only (OpenAI: 30 days); `batchflow show-batch` tells more",
+                    hint="files are kept for a time only (OpenAI: 30 days); "
+                    f"`{asked.command('show-batch', batch.id)}` tells more",
                 ) from refusal
     return fetched
 
@@ -102,4 +106,14 @@ def _words(asked: Service, batch: Any, fetched: dict[str, Any], *, ready: bool) 
     if not fetched:
         lines.append("It has written no file.")
     lines += [f"line {e.line or '?'}: {e.code}: {e.message}" for e in batch.errors[:5]]
+    lines += _next(batch, [str(file.path) for file in fetched.values()])
     return "\n".join(lines)
+
+
+def _next(batch: Any, paths: list[str]) -> Iterator[str]:
+    """What to do with the results, and with requests that got none."""
+    for path in paths:
+        yield f"{'Next: ' if path == paths[0] else '      '}{render.command('utils', 'display', path)}"
+    if paths and (batch.status != "completed" or batch.counts.get("failed")):
+        yield "Requests without a final outcome (expired, cancelled, failed for now) can be asked again. With the"
+        yield f"batch file in place of FILE: {render.command('utils', 'rest', 'FILE', *paths)}"

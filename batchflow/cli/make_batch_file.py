@@ -12,6 +12,7 @@ from batchflow.cli.signals import Interruptible
 from batchflow.errors import UsageError
 
 REQUESTS = "batch-requests.jsonl"
+TABLES = frozenset({".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods"})
 
 
 def make_batch_file(
@@ -32,10 +33,13 @@ def make_batch_file(
     Sends nothing. More than 50,000 rows or 200 MB become several files: the next is FILE-00002.
     """
     from batchflow.plan.batch_file import Order, make, standing
+    from batchflow.sources.spreadsheet import is_spreadsheet
 
     if missing not in {"error", "empty"}:
         raise UsageError(f"--missing {missing}: there is no such way", hint="write --missing error or --missing empty")
     _check(template, data, out)
+    if sheet is not None and not is_spreadsheet(data):
+        raise UsageError(f"--sheet {sheet}: {data} has no sheets", hint="leave --sheet out; it is for Excel files")
     before = standing(out)
     if before and not force:
         raise UsageError(
@@ -70,7 +74,12 @@ def _tell(made: Any, before: list[Path], *, as_json: bool) -> None:
 
 
 def _check(template: Path, data: Path, out: Path) -> None:
-    """What is not there, before anything is read."""
+    """What was typed the wrong way round, or is not there, before anything is read."""
+    if template.suffix.lower() in TABLES and data.suffix.lower() == ".json":
+        raise UsageError(
+            f"{template} is a table and {data} a template: the template comes first",
+            hint=f"`{render.command('make-batch-file', data, template)}`",
+        )
     for path, what in ((template, "template"), (data, "table")):
         if not path.is_file():
             cause = "is a folder" if path.is_dir() else "is not there"

@@ -33,7 +33,12 @@ def pdf2text(
         raise UsageError(f"{folder} holds no PDF file", hint="name the folder that the .pdf files are in")
     with Interruptible(), bar("Processing...") as advance:
         found = to_table(paths, out, first=start, last=end, advance=advance)
-    empty = [document.name for document in found if not document.characters]
+    short = [
+        f"{document.name} ({render.plural(document.all_pages, 'page')})" for document in found if not document.pages
+    ]
+    if short:
+        render.note(f"note: ended before page {start}, so that no text is taken: {', '.join(short)}")
+    empty = [document.name for document in found if document.pages and not document.characters]
     if empty:
         render.note(f"note: without any text (scanned pages?): {', '.join(empty)}")
     pages = sum(document.pages for document in found)

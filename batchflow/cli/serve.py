@@ -1,6 +1,7 @@
 """`batchflow serve`: the local Batch API in the foreground, with simulated or replayed answers."""
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,17 +71,20 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     options = ServeOptions(
         store, host, port, info, idle, faults, seed, delay, rows_per_second, audit, speed, latency, responding
     )
-    serve_until_told(options, ready=lambda address: _say_ready(address, responder, as_json=as_json))
+    serve_until_told(options, ready=lambda address: _say_ready(address, options, as_json=as_json))
 
 
-def _say_ready(address: str, responder: str, *, as_json: bool) -> None:
+def _say_ready(address: str, options: Any, *, as_json: bool) -> None:
+    """Where it is, with a line that can be pasted into a shell; Ctrl-C is for the one that it runs in."""
     from batchflow.server.process import TOKEN_VARIABLE
 
-    simulated = responder == "simulate"
-    render.note(
-        f"Local Batch API with {'SIMULATED' if simulated else 'REPLAYED'} answers at {address} - use it with "
-        f"OPENAI_BASE_URL={address} OPENAI_API_KEY=<the value of {TOKEN_VARIABLE} if set, else any>; Ctrl-C ends it"
-    )
+    simulated = options.responding.responder == "simulate"
+    render.note(f"Local Batch API with {'SIMULATED' if simulated else 'REPLAYED'} answers at {address}; Ctrl-C ends it")
+    if options.faults is not None:
+        render.note(f"Faults are on: it errs as {options.faults} says")
+    render.note("To use it, in another terminal:")
+    key = f'"${TOKEN_VARIABLE}"' if os.environ.get(TOKEN_VARIABLE) else "any"
+    render.note(f"export OPENAI_BASE_URL={shlex.quote(address)} OPENAI_API_KEY={key}")
     if as_json:
         render.emit("serve", {"base_url": address, "pid": os.getpid(), "simulated": simulated})
 
@@ -117,6 +121,9 @@ def audit(
 def _audit_text(audited: Mapping[str, Any]) -> Iterator[str]:
     executions = audited["executions"]
     yield f"{executions['rows']} rows executed and billed, {executions['faulted']} failed by faults."
+    asked = audited["synchronous"]
+    by = ", ".join(f"{count} at {endpoint}" for endpoint, count in asked["by_endpoint"].items() if count)
+    yield f"{asked['billed']} requests answered at once and billed{f' ({by})' if by else ''}."
     for name, said in (("by_custom_id", "custom_id"), ("by_body", "body")):
         again = executions[name]["more_than_once"]
         yield f"Executed more than once by {said}: {len(again)} (at most {executions[name]['max']} times)."

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.deck import FileId, Service, Who, Yes, agree, batch_json, must_find_file, service
+from batchflow.cli.deck import FileId, Service, Who, Yes, agree, batch_json, service
 from batchflow.cli.options import Json
 from batchflow.cli.signals import Interruptible
 from batchflow.errors import ProviderError, UsageError
@@ -30,18 +30,18 @@ def start_batch(
 ) -> None:
     """Start the batch of an uploaded file; this costs money.
 
-    A file is started once: while its batch lives, and after it, only --again starts it anew. If the reply was lost,
-    the same command finds the batch again.
+    A file is started once, and so is its content: while its batch lives, and after it, only --again starts it anew.
+    If the reply was lost, the same command finds the batch again.
     """
     if len(desc) > MOST_DESCRIPTION:
         raise UsageError(f"--desc has {len(desc)} characters, {MOST_DESCRIPTION} are the most", hint="shorten it")
     asked = service(provider)
+    file_id = asked.file_id(file_id)
     ask = asked.must_agree(yes=yes)
     with Interruptible() as moment, asked.connected() as connection:
         starting = _Start(asked, connection, asked.target.settle if settle is None else settle, desc)
         batch, found = starting.carry_out(file_id, moment, again=again, ask=ask)
-    word = "was created by an earlier call; nothing was bought twice" if found else "was created"
-    render.note(f"Batch {batch.id}{asked.marker} {word}: {batch.status}")
+    render.note(f"Batch {batch.id}{asked.marker} {'runs already' if found else 'was created'}: {batch.status}")
     if not asked.free and not batch.ended:
         render.note("The provider may take up to 24 h.")
     render.note(f"Next: {asked.command('get-batch-results', batch.id)}")
@@ -56,21 +56,50 @@ class _Start:
 
     def carry_out(self, file_id: str, moment: Interruptible, *, again: bool, ask: bool) -> tuple[Any, bool]:
         """The batch, and whether an earlier call had created it."""
-        from batchflow.engine.single import Record, Starting, Upload, batches_of, refuse_second
+        from batchflow.engine.single import Record, Starting, Upload
 
-        file = must_find_file(self._provider, file_id, self._asked.target.host)
+        file = self._asked.must_find_file(self._provider, file_id)
         with Record.open(self._asked.root, self._asked.target.host, Upload(file)) as record:
-            endpoint, model = _first_line(self._provider, file_id)
-            start = Starting(self._provider, record, endpoint, self._settle, self._description, render.note)
+            start = Starting(self._provider, record, self._settle, self._description, render.note)
             found = start.settle_doubt()
             if found is not None:
                 return found, True
             if not again:
-                refuse_second(file_id, batches_of(self._provider, file, record.shard.batches, render.note))
+                self._must_be_new(file, record.shard)
+            endpoint, model = _first_line(self._provider, file_id)
             agree(self._question(record.shard.requests, file, model), ask=ask)
             moment.check()
             moment.sent = True
-            return start.create(), False
+            return start.create(endpoint), False
+
+    def _must_be_new(self, file: Any, shard: Any) -> None:
+        """Raises UsageError where the file, or its content under another id, has a batch: all would be bought again."""
+        from batchflow.engine.earlier import batches_with, look_for, uploads_of
+        from batchflow.engine.single import batches_of
+
+        seen = look_for(self._provider, file, render.note)
+        started = batches_of(self._provider, file, shard.batches, render.note, seen)
+        if started:
+            raise self._second(f"{file.id} has been started already", started)
+        uploads = uploads_of(self._asked.root, self._asked.target.host, shard.sha256, but=file.id)
+        doubtful = next((upload.file_id for upload in uploads if upload.open_intent is not None), None)
+        if doubtful is not None:
+            raise UsageError(
+                f"the same content was uploaded before as {doubtful}, whose batch may have been started; "
+                "nothing was created",
+                hint=f"`{self._asked.command('start-batch', doubtful)}` finds out; `--again` buys the content anyway",
+            )
+        same = batches_with(self._provider, file, shard.sha256, seen, uploads=uploads, say=render.note)
+        if same:
+            raise self._second(f"the content of {file.id} has been started already as {same[0].input_file_id}", same)
+
+    def _second(self, what: str, batches: list[Any]) -> UsageError:
+        named = ", ".join(f"{batch.id} ({batch.status})" for batch in batches)
+        return UsageError(
+            f"{what}: {named}; nothing was created",
+            hint=f"`{self._asked.command('get-batch-results', batches[0].id)}` fetches its answers; "
+            "`--again` buys all of them again",
+        )
 
     def _question(self, requests: int, file: Any, model: str) -> str:
         what = render.plural(requests, "request") if requests else "all requests"

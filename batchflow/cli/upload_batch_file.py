@@ -1,19 +1,16 @@
 """`batchflow upload-batch-file`: the deck's second step, a batch file to the provider."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from batchflow import files
 from batchflow.cli import render
-from batchflow.cli.deck import Who, file_json, service
+from batchflow.cli.deck import Service, Who, file_json, service
 from batchflow.cli.options import Json
 from batchflow.cli.signals import Interruptible
-from batchflow.errors import DataError, Fault, UsageError
-
-SHOWN = 20
+from batchflow.errors import UsageError
 
 
 def upload_batch_file(
@@ -27,13 +24,17 @@ def upload_batch_file(
     Every line is checked before. What was uploaded is noted in .batchflow/ of this folder.
     """
     from batchflow.engine.single import Record, Upload, patiently
+    from batchflow.plan.checking import check
 
     if not file.is_file():
         raise UsageError(f"{file} is not there", hint="`batchflow make-batch-file TEMPLATE DATA` makes one")
     asked = service(provider)
     with Interruptible() as moment:
-        requests = check(file)
-        digest = files.sha256_of(file)
+        checked = check(file)
+        requests, digest = checked.requests, files.sha256_of(file)
+        before = _uploads(asked, digest)
+        for note in [*checked.notes, *before.values()]:
+            render.note(f"note: {note}")
         name = file.name if file.suffix == ".jsonl" else f"{file.name}.jsonl"
         with asked.connected() as connection:
             moment.sent = True
@@ -46,43 +47,18 @@ def upload_batch_file(
     render.note(f"File id: {remote.id}\nNext: {asked.command('start-batch', remote.id)}")
     if as_json:
         record = {"file": str(file), "requests": requests, "sha256": digest, "host": asked.target.host}
-        render.emit("upload-batch-file", {**record, "simulated": asked.target.simulated, "uploaded": file_json(remote)})
+        record |= {"simulated": asked.target.simulated, "uploaded": file_json(remote), "uploaded_before": list(before)}
+        render.emit("upload-batch-file", record)
 
 
-def check(file: Path) -> int:
-    """The number of requests; raises DataError for what would make the provider refuse the whole file."""
-    faults: list[Fault] = []
-    seen: set[str] = set()
-    urls: set[str] = set()
-    count = 0
-    with file.open("rb") as handle:
-        for number, line in enumerate(handle, start=1):
-            if not line.strip():
-                continue
-            count += 1
-            cause = _wrong(line, seen, urls)
-            if cause and len(faults) < SHOWN:
-                faults.append(Fault(str(file), cause, "make the file anew with `batchflow make-batch-file`", number))
-    if not count:
-        faults.append(Fault(str(file), "the file holds no request", "`batchflow make-batch-file` writes one a row"))
-    if faults:
-        raise DataError(faults)
-    return count
+def _uploads(asked: Service, sha256: str) -> dict[str, str]:
+    """The ids under which this content was uploaded before, each with what is to be said of it."""
+    from batchflow.engine.earlier import uploads_of
 
-
-def _wrong(line: bytes, seen: set[str], urls: set[str]) -> str:
-    """What is wrong with a line; empty for one that is sound."""
-    try:
-        record: Any = json.loads(line)
-        custom_id, url, body = record["custom_id"], record["url"], record["body"]
-    except (ValueError, RecursionError):
-        return "the line is not JSON"
-    except (KeyError, TypeError):
-        return "the line is no request: custom_id, method, url and body belong in it"
-    if not isinstance(custom_id, str) or not isinstance(body, dict) or record.get("method") != "POST":
-        return "the line is no request: custom_id is a text, method is POST, body an object"
-    if custom_id in seen:
-        return f"the custom_id {custom_id!r} stands in an earlier line as well"
-    seen.add(custom_id)
-    urls.add(str(url))
-    return f"this line goes to {url}, an earlier one elsewhere: a batch has one endpoint" if len(urls) > 1 else ""
+    told = {}
+    for shard in uploads_of(asked.root, asked.target.host, sha256):
+        batches = ", ".join(batch.batch_id for batch in shard.batches)
+        doubt = "perhaps started" if shard.open_intent is not None else "not started yet"
+        started = f"started: {batches}" if batches else doubt
+        told[shard.file_id] = f"the same content was uploaded before as {shard.file_id} ({started})"
+    return told

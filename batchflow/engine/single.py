@@ -13,7 +13,7 @@ from typing import Final, Self, TypeVar, assert_never
 
 from batchflow import clock, failpoints, files
 from batchflow.engine.lanes import batch_event, event, for_a_human
-from batchflow.errors import JournalDamaged, ProviderDoubt, ProviderRefused, ProviderUntrusted, RunBusy, UsageError
+from batchflow.errors import JournalDamaged, ProviderDoubt, ProviderRefused, ProviderUntrusted, RunBusy
 from batchflow.journal.events import Event
 from batchflow.journal.journal import Journal, replay
 from batchflow.journal.state import BatchState, RunState, ShardState, apply, fold
@@ -123,15 +123,20 @@ def read_record(root: Path, host: str, file_id: str) -> ShardState | None:
 
 
 def batches_of(
-    provider: BatchProvider, file: RemoteFile, known: list[BatchState], say: Callable[[str], None]
+    provider: BatchProvider,
+    file: RemoteFile,
+    known: list[BatchState],
+    say: Callable[[str], None],
+    first: Walk | None = None,
 ) -> list[Batch]:
     """Every batch on a file: those that the list shows, and those that are on record, though it may not show them yet.
 
-    Raises ProviderUntrusted if the list never shows everything.
+    first: a look that was taken already. Raises ProviderUntrusted if the list never shows everything.
     """
     shown: dict[str, Batch] = {}
     for _ in range(LOOKS):
-        found = patiently(lambda: _look(provider, file), say)
+        found = first or patiently(partial(look_back, provider, file), say)
+        first = None
         shown |= {batch.id: batch for batch in found.batches if batch.input_file_id == file.id}
         if found.complete:
             break
@@ -147,9 +152,9 @@ def batches_of(
     return list(shown.values())
 
 
-def _look(provider: BatchProvider, file: RemoteFile) -> Walk:
-    """A walk down to the file's beginning, whose every batch tells its file."""
-    found = walk(provider, horizon=None if file.created_at is None else file.created_at - SLACK)
+def look_back(provider: BatchProvider, file: RemoteFile, back: float = SLACK) -> Walk:
+    """A walk down to so many seconds before the file's beginning, whose every batch tells its file."""
+    found = walk(provider, horizon=None if file.created_at is None else file.created_at - back)
     told = (b if b.input_file_id or b.metadata else provider.find_batch(b.id) or b for b in found.batches)
     return replace(found, batches=tuple(told))
 
@@ -171,7 +176,6 @@ class Starting:
 
     provider: BatchProvider
     record: Record
-    endpoint: str
     settle: float
     description: str
     say: Callable[[str], None]
@@ -191,12 +195,13 @@ class Starting:
             clock.sleep(self.settle if look else 0)
             file = patiently(partial(self.provider.find_file, intent.file_id), self.say)
             told = file or RemoteFile(intent.file_id, None, shard.file_created_at)
-            walks.append(patiently(partial(_look, self.provider, told), self.say))
+            walks.append(patiently(partial(look_back, self.provider, told), self.say))
             known = self.record.state.batch_ids()
             match step.reconcile(Evidence(intent.intent, intent.file_id, file, tuple(walks), known, self.settle)):
                 case Found(batch):
                     failpoints.hit("recovery.before-adopt")
                     self._receipt(intent.intent, batch, adopted=True)
+                    self.say(f"found its batch {batch.id} again; nothing was bought twice")
                     return batch
                 case Absent():
                     failpoints.hit("recovery.before-absent")
@@ -214,23 +219,23 @@ class Starting:
             "the provider's console shows which batches exist",
         )
 
-    def create(self) -> Batch:
+    def create(self, endpoint: str) -> Batch:
         """Create the batch, at most once. A reply that was lost is looked for; what is certainly absent is created."""
         for _ in range(CREATES):
             try:
-                return self._create()
+                return self._create(endpoint)
             except ProviderDoubt as doubt:
-                self.say(f"{doubt.message}; looking whether the batch was made")
+                self.say(f"{doubt.message}; looking whether its batch was made")
             found = self.settle_doubt()
             if found is not None:
                 return found
         raise ProviderDoubt("the provider gives no readable answer; no batch was created")
 
-    def _create(self) -> Batch:
+    def _create(self, endpoint: str) -> Batch:
         shard = self.record.shard
         task = StartTask(
             file_id=shard.file_id,
-            endpoint=self.endpoint,
+            endpoint=endpoint,
             intent=token_hex(16),
             run="start-batch",
             shard="",
@@ -254,15 +259,3 @@ class Starting:
         shard = self.record.shard
         receipt = event(shard, StepName.START, "receipt", intent=intent, batch_id=batch.id, adopted=adopted)
         self.record.record([receipt, batch_event(shard, batch)])
-
-
-def refuse_second(file_id: str, batches: list[Batch]) -> None:
-    """Raises UsageError where the file has a batch already: starting it again buys everything again."""
-    if not batches:
-        return
-    named = ", ".join(f"{batch.id} ({batch.status})" for batch in batches)
-    raise UsageError(
-        f"{file_id} has been started already: {named}; nothing was created",
-        hint=f"`batchflow get-batch-results {batches[0].id}`, with the same --provider, fetches its answers; "
-        "`--again` buys all of them again",
-    )

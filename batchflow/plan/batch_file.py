@@ -1,6 +1,7 @@
 """A batch file from a template and a table, without a study: the first step of the deck. All files whole, or none."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,7 +108,9 @@ def _import(order: Order, source: Path, reading: Reading, template: Template, ta
             shown=str(order.data),
         )
     except DataError as error:
-        raise DataError([_in_words_of_options(fault) for fault in error.faults], hint=error.hint) from error
+        raise DataError(
+            [_in_words_of_options(fault) for fault in error.faults], hint=error.hint, total=error.total
+        ) from error
     return Rows(target)
 
 
@@ -122,8 +125,7 @@ def _lines(order: Order, reading: Reading, template: Template, rows: Rows) -> It
     """The lines of every chunk, and the rows done so far. Raises DataError with the rows that cannot be asked."""
     stored = {column.name: column.stored for column in reading.columns if column.name in template.columns}
     shown = str(order.data)
-    faults: list[Fault] = []
-    total = 0
+    faults = _Faults()
     for chunk in rows.chunks(list(stored.values()), size=CHUNK):
         found: list[Fault] = []
         lines: list[bytes] = []
@@ -133,15 +135,49 @@ def _lines(order: Order, reading: Reading, template: Template, rows: Rows) -> It
             lines = [_line(name, body) for name, body in zip(ids, bodies, strict=True)]
             found += _oversized(shown, chunk, lines)
         except RowFaults as error:
-            found = error.as_faults(shown, chunk.first_row, chunk.row_ids)
-        total += len(found)
-        faults += found[: SHOWN_FAULTS - len(faults)]
-        if not faults:
+            faults.of_slots(error, shown, chunk)
+        faults.add(found)
+        if not faults.total:
             yield lines, chunk.first_row - 1 + chunk.count
-    if faults:
-        raise DataError(
-            faults, hint=f"{total:,} in all, the first {len(faults)} are shown" if total > len(faults) else ""
-        )
+    faults.conclude()
+
+
+class _Faults:
+    """What is wrong with the rows. A slot that many rows cannot fill is one fault: the first row, and which others."""
+
+    def __init__(self) -> None:
+        self._shown: list[Fault] = []
+        self._others: dict[tuple[str, str], list[int]] = {}
+        self._places: dict[tuple[str, str], int] = {}
+        self._hidden: Counter[tuple[str, str]] = Counter()
+        self.total = 0
+
+    def add(self, found: list[Fault]) -> None:
+        self.total += len(found)
+        self._shown += found[: SHOWN_FAULTS - len(self._shown)]
+
+    def of_slots(self, error: RowFaults, shown: str, chunk: Chunk) -> None:
+        told = error.as_faults(shown, chunk.first_row, chunk.row_ids)
+        for fault, words in zip(error.faults, told, strict=True):
+            kind = fault.column, fault.remedy
+            if kind not in self._places:
+                self._places[kind] = len(self._shown)
+                self.add([words])
+            elif len(others := self._others.setdefault(kind, [])) < SHOWN_FAULTS:
+                others.append(chunk.first_row + fault.offset)
+            else:
+                self._hidden[kind] += 1
+
+    def conclude(self) -> None:
+        """Raises DataError if there is anything."""
+        for kind, rows in self._others.items():
+            if (place := self._places[kind]) < len(self._shown):
+                fault, hidden = self._shown[place], self._hidden[kind]
+                more = f" and {hidden:,} more" if hidden else ""
+                also = f"so it is with {'row' if len(rows) == 1 else 'rows'} {', '.join(map(str, rows))}{more}"
+                self._shown[place] = replace(fault, cause=f"{fault.cause}; {also}")
+        if self.total:
+            raise DataError(self._shown, total=self.total)
 
 
 def _line(custom_id: str, body: bytes) -> bytes:

@@ -48,7 +48,8 @@ class Target:
         if not key:
             raise SetupError(
                 f"no key: the environment variable {self.key_variable} is not set",
-                hint=f"export {self.key_variable}=…, or try the study free of charge with `--provider local`",
+                hint=f"export {self.key_variable}=…; or add `--provider local` to the command: a server on this "
+                "machine, free of charge, answers SIMULATED",
             )
         if not _SENDABLE.fullmatch(key):  # a header would break, and the error of whoever builds it would show it
             raise SetupError(
@@ -105,6 +106,12 @@ def _environment_address() -> str:
     parts = _split(address)
     if (parts.scheme == "https" and parts.hostname) or (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK):
         return address
+    if "://" not in address:
+        scheme = "http" if (_split(f"//{address}").hostname or "") in LOOPBACK else "https"
+        raise SetupError(
+            "the address in OPENAI_BASE_URL does not say how to get there: it begins with neither https:// nor http://",
+            hint=f"put {scheme}:// in front of it",
+        )
     raise SetupError(
         "the address in OPENAI_BASE_URL is not safe for a key: it is neither https nor on this machine",
         hint="use an https address; plain http is for this machine's own servers only",

@@ -77,3 +77,18 @@ def _several(root: Mapping[str, Any]) -> list[Problem]:
         return []
     cause = "of several answers to one request only the first would be kept, though all are billed: n must be 1"
     return [Problem(("n",), cause, "delete n; several answers to one prompt come with `design:` in a later version")]
+
+
+def listed_images(root: Mapping[str, Any]) -> list[str]:
+    """Image addresses that stand in a list, as the deck's slide shows it; OpenAI refuses such a request. `root` is a
+    body, or the tree of one.
+    """
+    messages = root.get("messages")
+    found = []
+    for position, message in enumerate(messages if isinstance(messages, list) else ()):
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for part, member in enumerate(content if isinstance(content, list) else ()):
+            if isinstance(member, Mapping) and isinstance(member.get("image_url"), list):
+                place = f"messages[{position}].content[{part}].image_url"
+                found.append(f'{place} is a list, which OpenAI refuses; the API takes the object {{"url": …}}')
+    return found

@@ -8,7 +8,7 @@ from batchflow.errors import Fault, TemplateError
 from batchflow.identity import json_bytes, json_text, sha256_hex
 from batchflow.prompts import slots as find
 from batchflow.prompts.body import Body, Path, Place, Text, Value
-from batchflow.prompts.check import check_chat_body
+from batchflow.prompts.check import check_chat_body, listed_images
 from batchflow.prompts.template import LogicSlot, RowFault, RowFaults, Slot, Template, TextSlot, ValueSlot
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def compile_template(body: Body, columns: Sequence[str]) -> Template:
     faults += compiler.faults
     if faults:
         faults.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
-        hidden = len(faults) - SHOWN_FAULTS
-        hint = f"{len(faults)} faults in all, the first {SHOWN_FAULTS} are shown" if hidden > 0 else ""
-        raise TemplateError(faults[:SHOWN_FAULTS], hint=hint)
+        raise TemplateError(faults[:SHOWN_FAULTS], total=len(faults))
     return compiler.finish()
 
 
@@ -66,7 +64,7 @@ class _Compiler:
             unused=tuple(column for column in self._columns if column not in used),
             digest=sha256_hex(json_bytes(canonical)),
             model=model.text if isinstance(model, Text) else model,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *listed_images(self._body.root)),
         )
 
     def value(self, node: Any, path: Path) -> None:

@@ -206,12 +206,14 @@ def _from_status(error: openai.APIStatusError) -> ProviderRefused | ProviderDoub
     if not httpx2.codes.is_client_error(status) or status in _DOUBTFUL:
         return ProviderDoubt(f"the provider answered {status}: {message}", retry_after=retry_after)
     code = str(inner.get("code") or inner.get("type") or "") if isinstance(inner, Mapping) else ""
+    lost = status == httpx2.codes.NOT_FOUND and "/v1/" not in error.response.url.path
     return ProviderRefused(
         f"the provider refused ({status}{', ' + code if code else ''}): {message}",
         status=status,
         provider_code=code,
         provider_message=message,
         retry_after=retry_after,
+        hint="does the address lack /v1 at its end?" if lost else "",
     )
 
 

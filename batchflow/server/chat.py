@@ -42,7 +42,19 @@ def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         message = "Invalid type for 'messages': expected a non-empty array of objects."
         raise Refused(message, "messages", "invalid_type")
+    _check_images(messages)
     return messages
+
+
+def _check_images(messages: list[Mapping[str, Any]]) -> None:
+    """An image's address is an object; the list that older tools write is refused, as by OpenAI."""
+    for position, message in enumerate(messages):
+        content = message.get("content")
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            if isinstance(part, dict) and isinstance(part.get("image_url"), list):
+                param = f"messages[{position}].content[{number}].image_url"
+                message_ = f"Invalid type for '{param}': expected an object, but got an array instead."
+                raise Refused(message_, param, "invalid_type")
 
 
 def _count(body: Mapping[str, Any]) -> int:

@@ -151,8 +151,7 @@ class Import:
             appender.append_rows(waiting)
             appender.flush()
         if total:
-            more = f"{total} faults in all, the first {len(faults)} are shown" if total > len(faults) else ""
-            raise DataError(faults, hint=more)
+            raise DataError(faults, total=total)
         return rows
 
     def _verify(

@@ -1,5 +1,6 @@
 """The text of PDF files, page by page, as a table that a template can ask about. Needs the extra `pdf`."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ HEADER: Final = ("file", "pages", "text")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What was taken from one file: how many pages, and how many characters they have."""
+    """What was taken from one file: how many pages of how many in all, and how many characters they have."""
 
     name: str
     pages: int
+    all_pages: int
     characters: int
 
 
@@ -41,30 +43,30 @@ def to_table(
         handle.write((",".join(HEADER) + "\n").encode())
         for number, path in enumerate(paths, start=1):
             try:
-                pages = _pages(path, first, last)
+                pages, all_pages = _pages(path, first, last)
             except DataError as error:
                 faults += error.faults
                 continue
             text = "\n\n".join(pages)
-            found.append(Document(path.name, len(pages), len(text)))
+            found.append(Document(path.name, len(pages), all_pages, len(text)))
             row = f"{_quoted(path.name)},{len(pages)},{_quoted(text)}\n"
             handle.write(row.encode("utf-8", "replace"))
             advance(number, len(paths))
         if faults:
-            hint = f"{len(faults)} in all, the first {SHOWN_FAULTS} are shown" if len(faults) > SHOWN_FAULTS else ""
-            raise DataError(faults[:SHOWN_FAULTS], hint=hint)
+            raise DataError(faults[:SHOWN_FAULTS], total=len(faults))
     return found
 
 
-def _pages(path: Path, first: int, last: int | None) -> list[str]:
+def _pages(path: Path, first: int, last: int | None) -> tuple[list[str], int]:
     try:
         from pypdf import PdfReader  # noqa: PLC0415 - an extra, and only for this command
         from pypdf.errors import PyPdfError  # noqa: PLC0415 - as above
     except ImportError as error:
         raise SetupError("the reader of PDF files is not installed", hint=f"install it: {INSTALL}") from error
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it tells every oddity of a file that it reads all the same
     try:
-        reader = PdfReader(path)
-        return [page.extract_text().replace("\x00", "") for page in reader.pages[first - 1 : last]]
+        pages = PdfReader(path).pages
+        return [page.extract_text().replace("\x00", "") for page in pages[first - 1 : last]], len(pages)
     except (PyPdfError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         cause = f"the file cannot be read: {error or type(error).__name__}"
         remedy = "mend it (an encrypted file: save it without a password), or move it out of the folder"

@@ -4,6 +4,7 @@ The reader keeps the sheet in memory: such files hold a million rows at most.
 """
 
 from datetime import date, datetime, time
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,11 +35,16 @@ def as_csv(path: Path, shown: str, target: Path, sheet: str | None = None) -> li
         with calamine.load_workbook(path) as book:
             names = book.sheet_names
             if sheet is not None and sheet not in names:
-                raise _unreadable(shown, f"there is no sheet {sheet!r}", f"its sheets are {', '.join(names)}")
+                meant = next(iter(get_close_matches(sheet.lower(), [name.lower() for name in names], n=1)), None)
+                near = next((f"did you mean {name!r}? " for name in names if name.lower() == meant), "")
+                raise _unreadable(shown, f"there is no sheet {sheet!r}", f"{near}its sheets are {', '.join(names)}")
             name = sheet or names[0]
             rows = [[cell_text(cell) for cell in row] for row in book.get_sheet_by_name(name).to_python()]
     except (calamine.CalamineError, OSError, IndexError) as error:
-        raise _unreadable(shown, f"the file cannot be read: {error}", "save it anew as .xlsx, or as CSV") from error
+        cause = f"this is no file that a spreadsheet program has written, or it is damaged or encrypted ({error})"
+        raise _unreadable(
+            shown, cause, "open it there and save it anew as .xlsx without a password, or as CSV"
+        ) from error
     with files.atomic_writer(target) as handle:
         for row in _trimmed(rows):
             handle.write(",".join(_quoted(cell) for cell in row).encode() + b"\n")

@@ -57,9 +57,7 @@ def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[Rendered]
             if not faults:
                 yield requests
     if faults:
-        raise DataError(
-            faults, hint=f"{count} in all, the first {len(faults)} are shown" if count > len(faults) else ""
-        )
+        raise DataError(faults, total=count)
 
 
 def _chunk(

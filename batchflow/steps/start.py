@@ -14,6 +14,7 @@ from batchflow.steps.base import Absent, Evidence, Found, Reconciliation, StepNa
 from batchflow.steps.listing import Walk
 
 INTENT: Final = "batchflow_intent"
+SHA256: Final = "batchflow_sha256"
 SLACK: Final = 3600.0  # seconds by which a batch may look older than its file
 
 
@@ -36,7 +37,7 @@ class StartTask:
             INTENT: self.intent,
             "batchflow_run": self.run,
             "batchflow_shard": self.shard,
-            "batchflow_sha256": self.sha256,
+            SHA256: self.sha256,
             "description": self.description,
         }
         return {name: value for name, value in labels.items() if value}

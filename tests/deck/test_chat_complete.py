@@ -45,7 +45,7 @@ def ask(walker: Walker, *more: str, **how: Any) -> Any:
 
 def test_every_request_is_asked_once_and_a_second_call_asks_nothing(walker: Walker, fake: FakeHttp) -> None:
     ended = ask(walker)
-    assert (ended.status, "Ask 6 requests, for gpt-4o at 127.0.0.1." in ended.stderr) == (0, True)
+    assert (ended.status, "Ask gpt-4o at 127.0.0.1 6 requests. This costs the full price" in ended.stderr) == (0, True)
     assert (ended.json()["asked"], ended.json()["outcomes"]) == (6, {"answered": 6})
     assert sorted(asked(fake)) == list(range(6))
     found = answers(walker)
@@ -139,7 +139,7 @@ def test_somebody_is_asked_before_anything_leaves_the_machine(tmp_path: Path) ->
         terminal.enter("n\n")
         assert terminal.end() == 2
     shown = terminal.text()
-    assert "Ask 6 requests, for gpt-4o at nobody.invalid. This costs the full price, twice that of a batch." in shown
+    assert "Ask gpt-4o at nobody.invalid 6 requests. This costs the full price, twice that of a batch." in shown
     assert "not agreed: nothing was done" in shown
     assert not (tmp_path / "requests-answers.jsonl").exists()
 

@@ -96,7 +96,7 @@ def test_an_empty_cell_is_missing(tmp_path: Path) -> None:
 
 def test_what_is_no_workbook_is_said(tmp_path: Path) -> None:
     (tmp_path / "rows.xlsx").write_bytes(b"id,age,topic\n")
-    with pytest.raises(DataError, match="the file cannot be read"):
+    with pytest.raises(DataError, match="no file that a spreadsheet program has written"):
         prompts(tmp_path)
 
 

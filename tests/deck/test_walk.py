@@ -97,7 +97,7 @@ def test_a_crash_behind_the_create_buys_nothing_twice(make: Make, window: str) -
     assert walker.type("start-batch", file_id, failpoint=window).status == -9
     again = walker.type("start-batch", file_id, "--again" if window == "start.after-create" else "--yes")
     if window == "start.after-create":  # the doubt is settled before anything is bought, even with --again
-        assert (again.status, "nothing was bought twice" in again.stderr) == (0, True)
+        assert (again.status, "again; nothing was bought twice" in again.stderr) == (0, True)
     else:
         assert again.status == 2
     assert len(batches(walker)) == 1

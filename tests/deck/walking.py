@@ -10,7 +10,7 @@ from tests.crash.harness import Ended, Zygote
 from tests.server_process import ServerProcess
 
 LINE = '{"custom_id": "id_%d", "method": "POST", "url": "/v1/chat/completions", "body": %s}\n'
-# as the deck's own tool wrote it: blanks after separators, a list under image_url
+# as the deck's own tool wrote it, with blanks after separators; but image_url is what the API takes
 BODY = {
     "model": "gpt-4o",
     "messages": [
@@ -19,7 +19,7 @@ BODY = {
             "role": "user",
             "content": [
                 {"type": "text", "text": "Which image do you find the most appealing?"},
-                {"type": "image_url", "image_url": [{"url": "https://images.example/select.png"}]},
+                {"type": "image_url", "image_url": {"url": "https://images.example/select.png"}},
             ],
         },
     ],
@@ -33,13 +33,18 @@ def write_requests(path: Path, count: int = 5) -> Path:
     return path
 
 
+ASKING = frozenset({"start-batch", "delete-file", "chat-complete"})
+
+
 class Walker:
     """Types commands in a folder; the address is that of its server."""
 
     def __init__(self, folder: Path, zygote: Zygote, base_url: str) -> None:
         self.folder, self._zygote, self.base_url = folder, zygote, base_url
 
-    def type(self, *words: str, failpoint: str = "", **how: Any) -> Ended:
+    def type(self, *words: str, failpoint: str = "", agreed: bool = True, **how: Any) -> Ended:
+        if agreed and ASKING.intersection(words[:2]) and "--yes" not in words:
+            words = (*words, "--yes")
         env = {"OPENAI_BASE_URL": self.base_url, "OPENAI_API_KEY": "sk-test", "BATCHFLOW_FAILPOINT": failpoint}
         return self._zygote.run(self.folder, words, env | {"COLUMNS": "160"}, **how)
 

@@ -17,7 +17,7 @@ COMMANDS = ("init", "validate", "plan", "run", "status", "runs", "results", "sho
 DECK = (
     *("make-batch-file", "upload-batch-file", "start-batch", "list-batches", "show-batch", "get-batch-results"),
     *("cancel-batch", "list-files", "delete-file"),
-    *("utils config", "utils display", "utils chat-complete", "utils pdf2text"),
+    *("utils config", "utils display", "utils chat-complete", "utils rest", "utils pdf2text"),
 )
 RUN = "image-appeal-0004ccfe"
 # in the order of a user's day; each is kept in json-<name>.json

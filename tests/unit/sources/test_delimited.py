@@ -180,7 +180,7 @@ def test_repeated_and_missing_ids(tmp_path: Path) -> None:
 def test_twenty_of_many_faults_are_shown(tmp_path: Path) -> None:
     text = refused(write(tmp_path, "a,b\n" + "1\n" * 50))
     assert text.count("remedy") == 20
-    assert "50 faults in all, the first 20 are shown" in text
+    assert "50 faults found, nothing was sent; the first 20 are shown" in text
 
 
 @pytest.mark.parametrize(
