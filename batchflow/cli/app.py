@@ -61,7 +61,7 @@ for command in (*COMMANDS, *DECK):
 app.add_typer(serve_app, name="serve")
 
 utils = typer.Typer(
-    help="Small tools: config, display, chat-complete, rest, pdf2text.", no_args_is_help=True, rich_markup_mode=None
+    help="Tools: config, display, chat-complete, rest, pdf2text.", no_args_is_help=True, rich_markup_mode=None
 )
 for tool in (config, display, chat_complete, rest, pdf2text):
     utils.command()(tool)

@@ -32,7 +32,7 @@ def chat_complete(
     provider: Who = "openai",
     as_json: Json = False,
 ) -> None:
-    """Ask the requests of a batch file at once, at the full price.
+    """Ask a batch file at once, at the full price.
 
     Answers are kept as they come; the same command asks only the rest.
     """

@@ -22,6 +22,7 @@ MOST_REQUESTS: Final = 50_000  # of one batch, by OpenAI
 MOST_BYTES: Final = 200_000_000
 CHUNK: Final = 2_000  # rows rendered at a time
 SHOWN_FAULTS: Final = 20
+SHOWN_ROWS: Final = 10  # of those with the same fault
 _CUSTOM_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -163,7 +164,7 @@ class _Faults:
             if kind not in self._places:
                 self._places[kind] = len(self._shown)
                 self.add([words])
-            elif len(others := self._others.setdefault(kind, [])) < SHOWN_FAULTS:
+            elif len(others := self._others.setdefault(kind, [])) < SHOWN_ROWS:
                 others.append(chunk.first_row + fault.offset)
             else:
                 self._hidden[kind] += 1

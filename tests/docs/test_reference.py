@@ -105,18 +105,20 @@ def walk_the_deck(folder: Path, zygote: Zygote) -> dict[str, list[dict[str, Any]
         ask = partial(tell, server.base_url)
         ask("make-batch-file", TEMPLATE, DATA)
         file_id = ask("upload-batch-file", "batch-requests.jsonl")["uploaded"]["id"]
-        batch_id = ask("start-batch", file_id)["batch"]["id"]
+        batch_id = ask("start-batch", file_id, "--yes")["batch"]["id"]
         while not ask("show-batch", batch_id)["batch"]["ended"]:
             time.sleep(0.05)
         for command in ("get-batch-results", "cancel-batch"):
             ask(command, batch_id)
         for command in ("list-batches", "list-files", "utils config"):
             ask(command)
-        ask("delete-file", file_id)
+        ask("delete-file", file_id, "--yes")
         for name in ("batch-requests.jsonl", "batch-responses.jsonl"):
             ask("utils display", name)
     with serving([fake := FakeHttp()]):
-        tell(fake.base_url, "utils chat-complete", "batch-requests.jsonl")
+        tell(fake.base_url, "utils chat-complete", "batch-requests.jsonl", "--yes")
+    (folder / "late.jsonl").write_text('{"custom_id": "id_0", "error": {"code": "batch_expired"}}\n')
+    tell("", "utils rest", "batch-requests.jsonl", "late.jsonl")
     (folder / "papers").mkdir()
     write_pdf(folder / "papers" / "one.pdf", "about bears")
     tell("", "utils pdf2text", "papers")

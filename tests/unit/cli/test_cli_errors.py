@@ -86,6 +86,29 @@ def write_good_file(study: Path) -> None:
     (study / "good.jsonl").write_text(json.dumps(line) + "\n")
 
 
+def write_mixed_file(study: Path) -> None:
+    """The third line asks another model, the second goes elsewhere."""
+    lines = [
+        {"custom_id": f"id_{n}", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-4o"}}
+        for n in range(4)
+    ]
+    lines[1]["url"] = "/v1/responses"
+    lines[2]["body"] = {"model": "gpt-4o-mini"}
+    (study / "mixed.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_marked_file(study: Path) -> None:
+    write_good_file(study)
+    content = (study / "good.jsonl").read_bytes()
+    (study / "good.jsonl").write_bytes(b"\xef\xbb\xbf" + content)
+
+
+def unquote_slot(study: Path) -> None:
+    write_body(study, "id,topic\n" + "".join(f"{n},word\n" for n in range(1, 31)))
+    body = study / "body.json"
+    body.write_text(body.read_text().replace('{"model"', '{"temperature": {{topic}}, "model"'))
+
+
 def spoil_ids(study: Path) -> None:
     write_body(study, "id,topic\n1,two words\n2,tigers\n")
 
@@ -168,15 +191,35 @@ CASES = {
     "upload-nothing": Case(("upload-batch-file", "batch-requests.jsonl"), 2),
     "upload-no-requests": Case(("upload-batch-file", "rows.csv"), 3),
     "upload-no-key": Case(("upload-batch-file", "good.jsonl"), 3, write_good_file),
+    "upload-two-models": Case(("upload-batch-file", "mixed.jsonl"), 3, write_mixed_file),
+    "upload-with-a-mark": Case(("upload-batch-file", "good.jsonl"), 3, write_marked_file),
+    "list-without-scheme": Case(("list-batches",), 3, env=AWAY | {"OPENAI_BASE_URL": "127.0.0.1:8000/v1"}),
+    "list-nobody-listens": Case(("list-batches",), 6, env=ELSEWHERE),
+    "make-swapped": Case(("make-batch-file", "rows.csv", "body.json"), 2, write_body),
+    "make-no-sheets": Case(("make-batch-file", "body.json", "rows.csv", "--sheet", "people"), 2, write_body),
+    "make-bad-values": Case(("make-batch-file", "body.json", "rows.csv"), 3, unquote_slot),
+    "rest-of-nothing": Case(("utils", "rest", "good.jsonl", "batch-responses.jsonl"), 2, write_good_file),
+    "start-nobody-agrees-here": Case(("start-batch", "file-1"), 2, env=ELSEWHERE),
+    "chat-no-key": Case(("utils", "chat-complete", "good.jsonl"), 3, write_good_file),
+    "utils-alone": Case(("utils",), 2),
+    "tool-without-utils": Case(("chat-complete", "good.jsonl", "--yes"), 2),
+    "option-in-front": Case(("--provider", "local", "list-batches"), 2),
     "start-nobody-agrees": Case(("start-batch", "file-1"), 2, env=AWAY),
     "start-no-id": Case(("start-batch", "batch-requests.jsonl", "--provider", "local"), 2, write_batch_file),
     "start-unknown-provider": Case(("start-batch", "file-1", "--provider", "acme"), 2),
     "delete-nobody-agrees": Case(("delete-file", "file-1"), 2, env=AWAY),
-    "get-again": Case(("get-batch-results", "batch_1"), 2, lambda study: (study / "batch-responses.jsonl").touch()),
+    "get-again": Case(
+        ("get-batch-results", "batch_1"), 2, lambda study: (study / "batch-responses.jsonl").touch(), env=AWAY
+    ),
+    "get-no-key": Case(("get-batch-results", "batch_1"), 3, lambda study: (study / "batch-responses.jsonl").touch()),
+    "get-of-a-file": Case(("get-batch-results", "file-1", "--provider", "local"), 2),
+    "start-of-a-batch": Case(("start-batch", "batch_1"), 2),
+    "start-unknown-local": Case(("start-batch", "file-1", "--provider", "local"), 2),
+    "show-batch-elsewhere": Case(("show-batch", "batch_1", "--provider", "local"), 2),
     "list-no-key": Case(("list-batches",), 3),
     "chat-nobody-agrees": Case(("utils", "chat-complete", "good.jsonl"), 2, write_good_file, env=AWAY),
     "chat-foreign-answers": Case(
-        ("utils", "chat-complete", "good.jsonl", "--out", "rows.csv"), 2, write_good_file, env=ELSEWHERE
+        ("utils", "chat-complete", "good.jsonl", "--out", "rows.csv", "--yes"), 2, write_good_file, env=ELSEWHERE
     ),
     "display-nothing": Case(("utils", "display", "elsewhere.jsonl"), 2),
     "display-a-table": Case(("utils", "display", "rows.csv"), 3),
