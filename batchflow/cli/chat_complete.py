@@ -41,11 +41,7 @@ def chat_complete(
 
     asked = service(provider)
     ask = asked.must_agree(yes=yes)
-    target = out or file.with_name(f"{file.stem}-answers.jsonl")
-    if not file.is_file():
-        raise UsageError(f"{file} is not there", hint="`batchflow make-batch-file TEMPLATE DATA` makes one")
-    if not target.parent.is_dir() or target.is_dir():
-        raise UsageError(f"--out {target}: no file can be written there", hint="name a file in a folder that is there")
+    target = _target(file, out)
     checked = check(file, one_batch=False)
     for note in checked.notes:
         render.note(f"note: {note}")
@@ -61,6 +57,16 @@ def chat_complete(
     told = outcomes(target, {request.custom_id for request in requests(file, asked.target.scope)})
     record = {"file": str(file), "out": str(target), "requests": total, "asked": count, "owed": total - told.total()}
     sys.exit(_tell(asked, record | {"outcomes": dict(sorted(told.items()))}, as_json=as_json))
+
+
+def _target(file: Path, out: Path | None) -> Path:
+    """The file for the answers; raises UsageError where it cannot be written, or there is nothing to ask."""
+    target = out or file.with_name(f"{file.stem}-answers.jsonl")
+    if not file.is_file():
+        raise UsageError(f"{file} is not there", hint="`batchflow make-batch-file TEMPLATE DATA` makes one")
+    if not target.parent.is_dir() or target.is_dir():
+        raise UsageError(f"--out {target}: no file can be written there", hint="name a file in a folder that is there")
+    return target
 
 
 def _question(asked: Service, owed: list[str], total: int) -> str:

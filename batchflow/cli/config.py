@@ -1,11 +1,13 @@
 """`batchflow utils config`: what the deck's commands would use here, without secrets."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from batchflow import __version__
 from batchflow.cli import render
-from batchflow.cli.deck import Who, service
+from batchflow.cli.deck import Service, Who, service
 from batchflow.cli.options import Json
 from batchflow.errors import SetupError
 
@@ -41,17 +43,19 @@ def config(*, provider: Who = "openai", as_json: Json = False) -> None:
     if as_json:
         render.emit("utils-config", record)
         return
+    render.show("\n".join(_lines(asked, record)))
+
+
+def _lines(asked: Service, record: dict[str, Any]) -> Iterator[str]:
+    target = asked.target
     settings = ", ".join(name for name, there in record["environment"].items() if there) or "none"
-    state = "is set" if usable else "cannot be used" if os.environ.get(target.key_variable) else "is not set"
-    key = "not needed" if target.simulated else f"{target.key_variable} {state}"
-    lines = [
-        f"batchflow  {__version__}",
-        f"provider   {target.name}{render.simulated(really=target.simulated)}",
-        f"address    {address or 'a server of its own on this machine'}",
-        f"key        {key}",
-        f"settings   {settings}",
-        f"records    {FOLDER}/ in this folder",
-    ]
+    there = os.environ.get(target.key_variable)
+    state = "is set" if record["key_usable"] else "cannot be used" if there else "is not set"
+    yield f"batchflow  {__version__}"
+    yield f"provider   {target.name}{render.simulated(really=target.simulated)}"
+    yield f"address    {record['address'] or 'a server of its own on this machine'}"
+    yield f"key        {'not needed' if target.simulated else f'{target.key_variable} {state}'}"
+    yield f"settings   {settings}"
+    yield f"records    {record['records']}/ in this folder"
     if target.simulated:
-        lines.append(f"store      {asked.store}/ in this folder: files and batches of its local server")
-    render.show("\n".join(lines))
+        yield f"store      {record['store']}/ in this folder: files and batches of its local server"
