@@ -156,10 +156,11 @@ KINDS: Final[dict[str, Kind]] = {
         message=_ANY_TEXT,
         retry_after=Argument("seconds, 0 or more", _number(0)),
         html=_FLAG,
+        body=Argument("any value that JSON has", _json),
     ),
     "connection_reset": _call(on=_several(*ROUTES)),
     "spoilt_reply": _call(
-        on=_several(*ROUTES), how=_one_of("html", "broken_json", "empty", "array", "text", required=True)
+        on=_several(*ROUTES), how=_one_of("html", "broken_json", "empty", "array", "wrapped", "text", required=True)
     ),
     "wrong_size": _call(
         on=_several("files.create", "files.retrieve"),

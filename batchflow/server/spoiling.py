@@ -30,7 +30,8 @@ def _http_error(rule: Rule) -> Response:
     error = ApiError(rule["status"], message, rule["code"], kind=kind, retry_after=rule["retry_after"])
     if rule["html"]:
         return HTMLResponse(_HTML.format(f"{error.status} {message}"), error.status, headers=error.headers())
-    return Json(error.body(), error.status, headers=error.headers())
+    body = error.body() if rule["body"] is None else rule["body"]
+    return Json(body, error.status, headers=error.headers())
 
 
 def spoilt(rules: Mapping[str, Rule], response: Response) -> Response:
@@ -55,6 +56,8 @@ def _garbled(how: str, body: bytes) -> Response:
             return Response(b"", media_type="application/json")
         case "array":
             return Response(b"[" + (body or b"{}") + b"]", media_type="application/json")
+        case "wrapped":
+            return Response(b'{"job":' + (body or b"{}") + b',"warning":null}', media_type="application/json")
         case "text":
             return Response(b"upstream connect error", media_type="text/plain")
     raise AssertionError(how)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from time import process_time
 from typing import Any
 
@@ -71,7 +72,8 @@ def test_all_ways_at_once_find_the_same(pattern: str, text: str) -> None:
 )
 def test_no_pattern_takes_for_ever(pattern: str) -> None:
     before = process_time()
-    assert not found(pattern, "a" * 300 + "!", Effort())
+    with suppress(SchemaRefused):
+        assert not found(pattern, "a" * 2_000 + "!", Effort())
     assert process_time() - before < 2
 
 
