@@ -1,5 +1,6 @@
 """The deck's commands about batches that exist: `list-batches`, `show-batch`, `cancel-batch`."""
 
+from functools import partial
 from typing import Any
 
 from batchflow.cli import render
@@ -110,14 +111,22 @@ def _took(batch: Any) -> str:
     return ", ".join(render.plural(count, word) for count, word in parts if count or word == "second")
 
 
+def _cancelled(connection: Any, batch: Any) -> Any:
+    """The batch, asked to end; as it is now where it ended by itself meanwhile."""
+    return connection.cancel(batch.id) or connection.find_batch(batch.id) or batch
+
+
 def cancel_batch(batch_id: BatchId, *, provider: Who = "openai", as_json: Json = False) -> None:
     """Cancel a batch; what is answered by then is billed."""
+    from batchflow.engine.single import patiently
+
     asked = service(provider)
     with Interruptible(), asked.connected() as connection:
         batch = must_find_batch(connection, batch_id, asked.target.host)
         ended = batch.ended
         if not ended and batch.status != "cancelling":
-            batch = connection.cancel(batch.id) or batch
+            batch = patiently(partial(_cancelled, connection, batch), render.note)
+            ended = batch.ended and batch.status != "cancelled"
     word = "had ended before" if ended else "is asked to end; what is in flight may take up to 10 minutes"
     render.note(f"Batch {batch.id}{asked.marker} {word}: {batch.status}")
     render.note(f"Next: {asked.command('get-batch-results', batch.id)}")
