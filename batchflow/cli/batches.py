@@ -89,15 +89,24 @@ def text(batch: Any, ids: dict[str, Any], files: dict[str, Any], marker: str) ->
         f"Completion time    {_took(batch)}",
         f"Request counts     {done}",
     ]
-    lines += [f"Label              {key} = {value}" for key, value in (batch.metadata or {}).items()]
+    lines += [
+        f"Label              {_in_a_line(key)} = {_in_a_line(value)}" for key, value in (batch.metadata or {}).items()
+    ]
     lines += ["", "Files"]
     for kind, file_id in ids.items():
         file = files[kind]
-        told = "" if not file_id else " (gone)" if file is None else f" {file.name}"
+        told = "" if not file_id else " (gone)" if file is None else f" {_in_a_line(file.name)}"
         lines.append(f"  {kind:7}{file_id or '-'}{told}")
     lines += ["", "Timeline (UTC)", *(f"  {at}  batch {name}" for at, name in timeline(batch))]
-    errors = [f"  line {e.line or '?'}: {e.code}: {e.message}" for e in batch.errors[:SHOWN_ERRORS]]
+    errors = [
+        f"  line {e.line or '?'}: {_in_a_line(e.code)}: {_in_a_line(e.message)}" for e in batch.errors[:SHOWN_ERRORS]
+    ]
     return "\n".join([*lines, *(["", "Errors", *errors] if errors else [])])
+
+
+def _in_a_line(told: object) -> str:
+    """What somebody else wrote, so that it cannot look like a line of ours."""
+    return str(told).replace("\n", "\\n")
 
 
 def _took(batch: Any) -> str:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.crash.harness import Zygote
@@ -135,6 +136,17 @@ def test_what_is_read_is_not_overwritten(make: Make, out: str) -> None:
     assert (walker.folder / "d.csv").read_text() == "a\nbears\n"
     assert (walker.folder / "t.json").read_text().startswith('{"model"')
     assert (walker.folder / "pipe").is_fifo()
+
+
+def test_what_others_wrote_does_not_look_like_a_line_of_ours(make: Make) -> None:
+    walker = make()
+    labels = {"a\nStatus": "x\nStatus             completed"}
+    body = {"input_file_id": "nope", "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": labels}
+    httpx2.post(f"{walker.base_url}/batches", json=body, headers={"authorization": "Bearer sk-test"})
+    shown = walker.type("show-batch", batches(walker)[0]["id"]).stdout
+    assert [line for line in shown.splitlines() if line.startswith("Status")] == ["Status             failed"]
+    (walker.folder / "r.jsonl").write_text('{"custom_id":"a\\nb: answered","body":{"model":"m","messages":[]}}\n')
+    assert walker.type("utils", "display", "r.jsonl").stdout.splitlines() == ["a\\nb: answered: asks m"]
 
 
 def test_a_create_that_is_refused_is_on_record_and_can_be_tried_again(make: Make) -> None:
