@@ -6,6 +6,8 @@ from batchflow.cli import render
 from batchflow.cli.find import spec_path
 from batchflow.cli.options import Json, ProviderOption, SpecArgument
 
+SHOWN_CELLS = 40
+
 
 def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
     """Build the request files and show them; send nothing.
@@ -23,7 +25,7 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
     for line in [*study.notes(), *Project(spec_.folder).check_names()]:
         render.note(f"note: {line}")
     planned = plan_run(study)
-    described = describe(planned.run, answered=planned.answered)
+    described = describe(planned.run, planned)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
         return
@@ -31,16 +33,18 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
     render.note(f"Nothing was sent. Next: {render.command('run', path)}")
 
 
-def describe(run: Any, *, answered: int) -> dict[str, Any]:
+def describe(run: Any, planned: Any) -> dict[str, Any]:
     """The plan of a run with its state, as --json shows it."""
     from batchflow.steps.dag import nodes
     from batchflow.steps.summary import state_of
+    from batchflow.steps.take import reused
 
     plan_, state = run.plan, run.state
+    asked = any(shard.round for shard in state.shards())
     return {
         "run": plan_.run,
         "folder": str(run.folder.path),
-        "state": state_of(state).value if state.sent else "planned",
+        "state": "planned" if asked and not state.sent else state_of(state).value,
         "scope": plan_.scope,
         "simulated": plan_.simulated,
         "provider": plan_.provider,
@@ -50,14 +54,62 @@ def describe(run: Any, *, answered: int) -> dict[str, Any]:
         "requests": plan_.requests,
         "distinct_prompts": plan_.distinct,
         "equal_prompts": plan_.requests - plan_.distinct,
-        "answered_before": answered,
+        "answered_before": planned.answered,
+        "taken_over": reused(state),
+        "to_ask": sum(shard.requests for shard in state.shards(1)),
+        "compared": _compared(planned.difference),
+        "design": _design(run),
         "cost_usd": None,
         "shards": [
             {"name": s.name, "requests": s.requests, "bytes": s.bytes, "sha256": s.sha256, "state": s.phase.value}
             for s in state.shards()
+            if s.round
         ],
         "dag": [{"step": n.step, "shard": n.shard, "needs": list(n.needs), "state": n.state} for n in nodes(state)],
     }
+
+
+def _compared(compared: Any) -> dict[str, Any] | None:
+    """The requests beside those of the run before, told apart by row id, condition and replicate."""
+    return None if compared is None else {"run": compared.run, **compared.difference._asdict()}
+
+
+def _design(run: Any) -> dict[str, Any] | None:
+    """Cells and how many are asked in each; None where nothing varies and each row is asked once."""
+    from batchflow.sources.maps import count_conditions
+
+    plan_ = run.plan
+    if not plan_.conditions and plan_.replicates == 1:
+        return None
+    counts = count_conditions(run.folder.first_maps())
+    cells = [
+        {"number": c.number, "condition": c.text, "rows": counts[c.number].rows, "requests": counts[c.number].requests}
+        for c in plan_.conditions
+        if c.number in counts
+    ]
+    sizes = [cell["requests"] for cell in cells]
+    return {
+        "factors": dict(plan_.factors),
+        "replicates": plan_.replicates,
+        "cells": cells,
+        "empty_cells": len(plan_.conditions) - len(cells),
+        "imbalance": max(sizes) - min(sizes) if sizes else 0,
+    }
+
+
+def design_text(design: dict[str, Any]) -> list[str]:
+    """The cells of a design as a table."""
+    cells, times = design["cells"], render.plural(design["replicates"], "replicate")
+    if not cells:
+        return ["", f"Each row is asked in {times}"]
+    rows = [(c["number"], c["condition"], f"{c['rows']:,}", f"{c['requests']:,}") for c in cells[:SHOWN_CELLS]]
+    lines = ["", render.table(("cell", "condition", "rows", "requests"), rows, right=frozenset({0, 2, 3}))]
+    if len(cells) > SHOWN_CELLS:
+        lines.append(f"… and {len(cells) - SHOWN_CELLS:,} more cells")
+    sizes = [cell["requests"] for cell in cells]
+    spread = "all of one size" if design["imbalance"] == 0 else f"from {min(sizes):,} to {max(sizes):,} requests"
+    empty = f"; {render.plural(design['empty_cells'], 'cell')} without any" if design["empty_cells"] else ""
+    return [*lines, f"{render.plural(len(cells), 'cell')}, {times}, {spread}{empty}"]
 
 
 def text(described: dict[str, Any]) -> str:
@@ -70,16 +122,33 @@ def text(described: dict[str, Any]) -> str:
         f"Asks {described['model']} at {described['host']}{described['endpoint']}{marker}",
         f"{described['requests']:,} requests, {described['equal_prompts']:,} of them equal to an earlier one",
     ]
-    if described["answered_before"]:
-        lines.append(
-            f"{described['answered_before']:,} of these requests are already answered in other runs of this project;"
-            " taking answers over is not supported yet, they would be asked again"
-        )
+    lines += _reuse_text(described)
+    if described["design"]:
+        lines += design_text(described["design"])
     lines += ["", dag_text(described["dag"]), ""]
     lines.append(render.table(("shard", "requests", "size", "sha256", "next"), rows, right=frozenset({1, 2})))
     total = sum(s["bytes"] for s in shards)
     lines += ["", f"{render.plural(len(shards), 'shard')}, {render.size(total)}; the cost is not known in this version"]
     return "\n".join(lines)
+
+
+def _reuse_text(described: dict[str, Any]) -> list[str]:
+    """What is bought already, and what became of the requests of the run before."""
+    lines = []
+    if described["taken_over"]:
+        new, taken = described["to_ask"], described["taken_over"]
+        lines.append(f"{new:,} new, {taken:,} taken over from earlier runs at no cost")
+    if described["answered_before"]:
+        lines.append(
+            f"{described['answered_before']:,} of these requests have a final answer in other runs of this project and"
+            " would be asked again on purpose (reuse: none, or --fresh)"
+        )
+    if beside := described["compared"]:
+        lines.append(
+            f"Beside {beside['run']}: {beside['same']:,} the same, {beside['changed']:,} changed, "
+            f"{beside['added']:,} added, {beside['gone']:,} gone"
+        )
+    return lines
 
 
 def dag_text(dag: list[dict[str, Any]]) -> str:

@@ -70,7 +70,7 @@ class Progress:
         new = [shard for shard in there if shard.batch and shard.batch.batch_id not in self._sent_before]
         tail = "The local server answers in moments (SIMULATED)." if self._run.plan.simulated else WAITING
         if waiting:
-            later = sum(shard.requests for shard in shards) - sum(shard.requests for shard in there)
+            later = sum(shard.lines for shard in shards) - sum(shard.lines for shard in there)
             tail = f"{render.plural(later, 'request')} follow as these end. {tail}"
         said = f"Sent {_amount(new)}." if new else f"Waiting for {_amount(flying)}, sent earlier."
         self.say(f"{said} {tail}")
@@ -81,11 +81,11 @@ class Progress:
         finished = 0
         for shard in shards:
             if shard.phase is Phase.COLLECTED:
-                finished += shard.requests
+                finished += shard.lines
             elif shard.batch is not None:
                 seen = counts.get(shard.batch.batch_id, {})
-                finished += min(shard.requests, seen.get("completed", 0) + seen.get("failed", 0))
-        total = sum(shard.requests for shard in shards)
+                finished += min(shard.lines, seen.get("completed", 0) + seen.get("failed", 0))
+        total = sum(shard.lines for shard in shards)
         done = sum(shard.phase is Phase.COLLECTED for shard in shards)
         elapsed = int(clock.monotonic() - self._began)
         words = f"round {state.round}, shard {done}/{len(shards)}, {elapsed // 60}:{elapsed % 60:02d}, {_waits(shards)}"
@@ -103,7 +103,7 @@ def _amount(shards: Sequence[ShardState]) -> str:
     """How much there is in these shards, and in which batches."""
     ids = [shard.batch.batch_id for shard in shards if shard.batch is not None]
     named = ids[0] + (f" and {len(ids) - 1:,} more" if len(ids) > 1 else "")
-    requests = render.plural(sum(shard.requests for shard in shards), "request")
+    requests = render.plural(sum(shard.lines for shard in shards), "request")
     return f"{requests} in {render.plural(len(ids), 'batch', 'batches')} ({named})"
 
 

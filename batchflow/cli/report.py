@@ -9,6 +9,7 @@ from batchflow.errors import BatchflowError
 from batchflow.results.account import Account
 from batchflow.results.outcome import DESCRIBED, Outcome
 from batchflow.steps.summary import State, account_of, batches_accepted, state_of
+from batchflow.steps.take import reused
 
 SAMPLES = 3
 
@@ -28,7 +29,7 @@ def run_json(run: RunView, database: Path) -> dict[str, Any]:
             "answered": account.answered,
             "failed": plan.requests - owed - account.answered,
             "owed": owed,
-            "reused": 0,
+            "reused": reused(run.state),
         },
         "outcomes": {kind: count for kind, count in sorted(account.outcomes.items()) if count},
         "batches": batches_accepted(run.state),
@@ -43,6 +44,8 @@ def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched
     account = account_of(run.state)
     marker = render.simulated(really=run.plan.simulated)
     lines = [f"{run.plan.run}{marker}: {_verdict(run, ended=ended, untouched=untouched)}", "", outcome_table(run)]
+    if taken := reused(run.state):
+        lines += ["", f"{taken:,} of these answers were taken over from earlier runs at no cost."]
     told = [f"{count:,} {word}" for word, count in _left_aside(account).items() if count]
     if told:
         lines += ["", f"Result lines left aside, never loaded: {', '.join(told)}."]

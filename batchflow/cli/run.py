@@ -144,20 +144,23 @@ class _Command:
     def _confirm(self, *, yes: bool) -> None:
         """Nothing leaves the machine unasked; what was agreed to once is only fetched."""
         from batchflow.journal.state import Phase
+        from batchflow.steps.take import reused
 
         target, view = self._order.target, self._view
         unsent = {Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED}
         shards = [shard for shard in view.state.shards(view.state.round) if shard.phase in unsent]
-        waiting = sum(shard.requests for shard in shards)
+        waiting = sum(shard.lines for shard in shards)
         again = waiting or sum(1 for shard in view.state.shards(view.state.round) if shard.collected is None) == 0
         if target.simulated or not again:
             return
         requests = render.plural(waiting, "request") if waiting else "the requests that are still owed"
         line = f"Send {requests} for {view.plan.model} to {target.host}. The cost is not known in this version."
+        if taken := reused(view.state):
+            line += f" {taken:,} more are taken over from earlier runs at no cost."
         if self._planned.answered:
             line += (
-                f" {self._planned.answered:,} of them are already answered in other runs of this project and would be"
-                " bought again: taking answers over is not supported yet."
+                f" {self._planned.answered:,} of them have a final answer in other runs of this project and would be"
+                " bought again on purpose (reuse: none, or --fresh)."
             )
         render.note(line)
         if yes:
@@ -241,7 +244,8 @@ class _Command:
         from batchflow.cli.report import run_json, run_text
 
         untouched = self._view is self._planned.run
-        record = run_json(self._view, self._loader.database) | {"up_to_date": ended and untouched}
+        up_to_date = ended and untouched and not self._planned.new
+        record = run_json(self._view, self._loader.database) | {"up_to_date": up_to_date}
         named = self._named(ended=ended)
         render.note(run_text(self._view, self._loader.database, named, ended=ended, untouched=untouched))
         if as_json:

@@ -12,6 +12,7 @@ from batchflow.cli import render
 from batchflow.cli.options import Json
 from batchflow.errors import UsageError
 
+SHOWN_OTHERS = 12
 _ID = re.compile(r"[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}\Z")
 
 
@@ -54,13 +55,17 @@ def _of_row(row_id: str, where: str | None) -> str:
     from batchflow.sources.maps import lookup
 
     folder = find_run(where).folder
-    found = lookup(folder.map(1), row_id=row_id)
+    found = [each for path in folder.first_maps() for each in lookup(path, row_id=row_id)]
     if not found:
         raise UsageError(
             f"{folder.run} has no row with the id {row_id}, and that is no request's id either",
             hint="row ids stand in the column row_id of the results; requests' ids look like 0000123-1-1-3f9c2a71 and "
             "stand in the column custom_id; where to look comes second: batchflow show ID SPEC|RUN",
         )
+    if len(found) > 1:
+        others = ", ".join(each.custom_id for each in found[1:SHOWN_OTHERS])
+        more = f", and {len(found) - SHOWN_OTHERS:,} more" if len(found) > SHOWN_OTHERS else ""
+        render.note(f"note: the row is asked {len(found):,} times; also: {others}{more}")
     return found[0].custom_id
 
 
@@ -88,12 +93,14 @@ def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:
     from batchflow.sources.maps import lookup
 
     run = view(folder)
-    first = lookup(folder.map(1), custom_id=custom_id)
+    maps = {round_: folder.map(round_) for round_ in (0, 1) if folder.map(round_).is_file()}
+    first = [(round_, each) for round_, path in maps.items() for each in lookup(path, custom_id=custom_id)]
     if not first:
         return None
-    request = first[0]
-    path = folder.shard(shard_name(1, request.shard))
-    rounds = [entry for round_ in sorted(run.state.rounds) for entry in _round(run, round_, custom_id)]
+    round_, request = first[0]
+    path = folder.shard(shard_name(round_, request.shard))
+    rounds = [entry for round_ in sorted(run.state.rounds) for entry in _round(run, round_, request.asked_as)]
+    texts = {condition.number: condition.text for condition in run.plan.conditions}
     return {
         "custom_id": custom_id,
         "run": run.plan.run,
@@ -101,10 +108,12 @@ def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:
         "simulated": run.plan.simulated,
         "row_number": request.row_number,
         "row_id": request.row_id,
-        "condition": request.condition,
+        "condition": texts.get(request.condition, ""),
+        "condition_number": request.condition,
         "replicate": request.replicate,
         "draw": request.draw,
         "request_key": request.request_key,
+        "asked_as": request.asked_as,
         "request": {"file": str(path), "line": request.line, "body": json.loads(_line(path, request.line))["body"]},
         "responses": rounds,
     }
@@ -112,9 +121,12 @@ def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:
 
 def _round(run: Any, round_: int, custom_id: str) -> Any:
     """What one round brought for the request."""
-    from batchflow.results.lines import parse, records
+    from batchflow.results.judge import judge_of
+    from batchflow.results.lines import records
+    from batchflow.results.taken import TakenJudge
     from batchflow.sources.maps import lookup
 
+    judge: Any = TakenJudge(judge_of(run.plan)) if round_ == 0 else judge_of(run.plan)
     for request in lookup(run.folder.map(round_), custom_id=custom_id):
         shard = run.state.shard(round_, request.shard)
         batch_id = None if shard.batch is None else shard.batch.batch_id
@@ -125,12 +137,13 @@ def _round(run: Any, round_: int, custom_id: str) -> Any:
                 render.note(f"{path} is missing: put it back from a backup of the run's folder")
                 continue
             for number, record in records(path):
-                answer = parse(record) if custom_id.encode() in record else None
+                answer = judge(record) if custom_id.encode() in record else None
                 if answer is not None and answer.custom_id == custom_id:
                     told = True
                     yield {
                         "round": round_, "batch_id": batch_id, "file": str(path), "line": number,
-                        "outcome": answer.outcome.value, "owed": answer.owed, "http_status": answer.http_status,
+                        "taken_from": answer.taken_from, "outcome": answer.outcome.value,
+                        "owed": answer.owed, "http_status": answer.http_status,
                         "error_code": answer.error_code, "error_message": answer.error_message,
                         "content": answer.content, "refusal": answer.refusal, "finish_reason": answer.finish_reason,
                     }  # fmt: skip
@@ -143,14 +156,21 @@ def _line(path: Path, number: int) -> bytes:
         return next(islice(handle, number - 1, None))
 
 
+def _whence(response: dict[str, Any]) -> str:
+    if taken := response.get("taken_from"):
+        return f"taken over from {taken}"
+    return f"round {response['round']}, batch {response['batch_id']}"
+
+
 def text(described: dict[str, Any]) -> str:
     """The same for people."""
     marker = render.simulated(really=described["simulated"])
     request = described["request"]
+    condition = described["condition"] or described["condition_number"]
     lines = [
         f"{described['custom_id']} of {described['run']}{marker}",
         f"row {described['row_id']} (number {described['row_number']})",
-        f"condition {described['condition']}, replicate {described['replicate']}, draw {described['draw']}",
+        f"condition {condition}, replicate {described['replicate']}, draw {described['draw']}",
         "",
         f"asked, line {request['line']} of {request['file']}:",
         json.dumps(request["body"], ensure_ascii=False, indent=2),
@@ -158,7 +178,7 @@ def text(described: dict[str, Any]) -> str:
     for response in described["responses"]:
         lines += [
             "",
-            f"round {response['round']}, batch {response['batch_id']}: {response['outcome'] or response['state']}",
+            f"{_whence(response)}: {response['outcome'] or response['state']}",
         ]
         if response.get("file"):
             lines.append(f"line {response['line']} of {response['file']}{marker}:")

@@ -45,10 +45,14 @@ def describe(target: Target) -> dict[str, Any]:
     from batchflow.steps.dag import nodes
 
     run = view(target.folder)
-    record = run_json(run, target.database) | ({} if run.state.sent else {"state": "planned"})
+    record = run_json(run, target.database)
+    if not run.state.sent and record["requests"]["owed"]:
+        record["state"] = "planned"
     live = _live(target)
     batches = []
     for shard in run.state.shards():
+        if not shard.round:  # what was taken over was never sent
+            continue
         batch = shard.batch
         batches.append(
             {
@@ -88,7 +92,8 @@ def text(described: dict[str, Any]) -> str:
 
     marker = render.simulated(really=described["simulated"])
     requests = described["requests"]
-    nothing = all(shard["state"] == "upload" and shard["batch_id"] is None for shard in described["shards"])
+    shards = described["shards"]
+    nothing = bool(shards) and all(shard["state"] == "upload" and shard["batch_id"] is None for shard in shards)
     state = "planned, nothing was sent yet" if nothing else described["state"]
     lines = [f"Run {described['run']}{marker}: {state}, last event {described['updated']}"]
     if described["spec_differs"]:

@@ -21,7 +21,7 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
     for line in notes:
         render.note(f"note: {line}")
     shown = render.plural(requests, "request")
-    render.note(f"{path} is valid: {shown} for {study.template.model} at {study.target.scope}; nothing was sent.")
+    render.note(f"{path} is valid: {shown} for {study.model} at {study.target.scope}; nothing was sent.")
     if as_json:
         columns = [{"name": c.name, "results": c.results} for c in study.reading.columns]
         render.emit(
@@ -30,7 +30,7 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
                 "spec": str(path),
                 "valid": True,
                 "requests": requests,
-                "model": study.template.model,
+                "model": study.model,
                 "scope": study.target.scope,
                 "columns": columns,
                 "notes": notes,

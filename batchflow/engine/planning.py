@@ -15,25 +15,35 @@ from batchflow.engine.run import RunView, lock, view
 from batchflow.errors import BatchflowError, JournalDamaged, RunBusy, SetupError
 from batchflow.identity import IDENTITY_VERSION
 from batchflow.journal.journal import Journal
-from batchflow.journal.state import Phase, ShardState
+from batchflow.journal.state import Phase
+from batchflow.plan.design import Design
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.model import Plan, SourceFacts
+from batchflow.plan.model import ConditionFacts, Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
 from batchflow.plan.study import SPEC_NAME, Study
-from batchflow.results.outcome import Outcome
-from batchflow.sources.maps import Others, count_shared
+from batchflow.sources.delimited import Imported
+from batchflow.sources.maps import Conditioned, Difference, Others, compare, count_shared
 from batchflow.sources.rows import Rows
-from batchflow.steps.build import build_first, built_event, lines
-from batchflow.steps.collect import read_shard
+from batchflow.steps.build import BuiltFirst, build_first, built_event, lines
+from batchflow.steps.take import TAKEN_ROUND, Prior, reused, taken_events
 
 LIBRARIES = ("duckdb", "openai", "pydantic")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A run beside the run of the same study that was sent last."""
+
+    run: str
+    difference: Difference
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A run that is ready: built just now, or found. lock is held where the caller means to advance it.
 
-    answered counts the requests of a new run that other runs of this project have an answer to already.
+    answered counts the requests that it would ask though other runs of this project have a final answer to them.
+    difference: what became of the requests of the run before it; None where there was none.
     """
 
     run: RunView
@@ -41,6 +51,7 @@ class Planned:
     lock: files.FileLock | None = None
     answered: int = 0
     notes: tuple[str, ...] = ()
+    difference: Compared | None = None
 
 
 def check_only(study: Study) -> int:
@@ -65,11 +76,12 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
             notes = tuple(_conflicts(project, found, fresh=fresh)) if hold or new else ()
             notes += tuple(f"the run {path.name} cannot be read and is left out" for path in project.unreadable())
             answered = _answered(project, found) if _wants_to_send(found) else 0
+            difference = _compared(project, found)
         except BaseException:
             if held is not None:
                 held.release()
             raise
-    return Planned(found, new, held, answered, notes)
+    return Planned(found, new, held, answered, notes, difference)
 
 
 def reopen(folder: RunFolder) -> Planned:
@@ -92,7 +104,7 @@ def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunF
     known = _known_rows(study, project, source_sha256)
     if known is not None:
         found = _usable(project, study.fingerprint(known), fresh=fresh)
-        if found is not None:
+        if found is not None and not _outdated(project, study, view(found), fresh=fresh):
             _remove_unsent(project, study, keep=found)
             return found, False
     building = project.runs / f".building-{token_hex(4)}{files.PART}"
@@ -115,48 +127,56 @@ def _known_rows(study: Study, project: Project, source_sha256: str) -> str | Non
 
 
 def _usable(project: Project, fingerprint: str, *, fresh: bool) -> RunFolder | None:
-    """The run to go on with: the newest of this hash; for `--fresh` only one of which nothing was sent."""
+    """The run to go on with: the newest of this hash; for `--fresh` only one of which nothing was sent or taken
+    over.
+    """
     found = project.same(fingerprint)
     if not found or (fresh and _was_sent(found[-1])):
         return None
     return found[-1]
 
 
+def _outdated(project: Project, study: Study, run: RunView, *, fresh: bool) -> bool:
+    """Whether a run of which nothing was sent should be built anew: other runs have got answers since, or the spec says
+    otherwise about using them.
+    """
+    if fresh or run.state.sent or again_of(run.folder.run) > 1:
+        return False
+    wanted = study.spec.experiment.reuse
+    return run.plan.reuse != wanted or (wanted == "project" and _answered(project, run) > 0)
+
+
 def _was_sent(folder: RunFolder) -> bool:
-    """Whether anything of a run may have reached the provider; one whose journal cannot be read counts as sent."""
+    """Whether anything of a run may have reached the provider, or was taken over; one whose journal cannot be read
+    counts as sent.
+    """
     try:
-        return view(folder).state.sent
+        state = view(folder).state
     except JournalDamaged:
         return True
+    return state.sent or TAKEN_ROUND in state.rounds
 
 
 def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) -> tuple[RunFolder, bool]:
     imported = study.import_rows(building.rows)
     fingerprint = study.fingerprint(imported.sha256)
     found = _usable(project, fingerprint, fresh=fresh)
-    if found is not None:
+    if found is not None and not _outdated(project, study, view(found), fresh=fresh):
         return found, False
-    shards, requests, distinct = build_first(study, building, Rows(building.rows), fingerprint)
-    again = max((again_of(folder.run) for folder in project.same(fingerprint)), default=0) + 1
+    reuse = not fresh and study.spec.experiment.reuse == "project"
+    priors = _priors(project, study.target.scope) if reuse else []
+    built = build_first(study, building, Rows(building.rows), fingerprint, priors)
+    again = max((again_of(folder.run) for folder in project.same(fingerprint) if folder != found), default=0) + 1
     run = name_run(study.spec.experiment.name, fingerprint, again)
-    reading = study.reading
-    source = SourceFacts(
-        path=study.source_shown,
-        sha256=imported.source_sha256,
-        rows_sha256=imported.sha256,
-        reading_sha256=study.reading_digest(),
-        rows=imported.rows,
-        delimiter=reading.delimiter,
-        drop_blank=reading.drop_blank,
-    )
-    plan = _plan(study, run, fingerprint, source, requests=requests, distinct=distinct)
+    plan = _plan(study, run, fingerprint, imported, built, reuse=reuse)
     files.atomic_write(building.manifest, plan.to_bytes())
     _copy_spec(study, building)
-    journal = Journal.create(building.journal, run)
-    journal.append([built_event(1, shards)])
-    journal.close()
+    _write_journal(building, run, built)
     failpoints.hit("build.before-publish")
     final = RunFolder(project.runs / run)
+    if found is not None:
+        with lock(found):  # nothing of it was sent
+            files.remove_folder(found.path)
     if final.path.exists():
         raise SetupError(
             f"{final.path} exists but is not a run of this study", hint="move it out of the runs folder and try again"
@@ -166,8 +186,27 @@ def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) 
     return final, True
 
 
-def _plan(study: Study, run: str, fingerprint: str, source: SourceFacts, *, requests: int, distinct: int) -> Plan:
-    experiment, target = study.spec.experiment, study.target
+def _write_journal(building: RunFolder, run: str, built: BuiltFirst) -> None:
+    events = taken_events(building, built.taken, built_event(TAKEN_ROUND, built.taken)) if built.taken else []
+    if built.asked:
+        events.append(built_event(1, built.asked))
+    journal = Journal.create(building.journal, run)
+    journal.append(events)
+    journal.close()
+
+
+def _priors(project: Project, scope: str) -> list[Prior]:
+    """The runs of this scope whose answers may be taken over, the one planned last first."""
+    priors = []
+    for folder, plan in project.newest_first():
+        if plan.scope == scope:
+            with suppress(BatchflowError, ValueError, OSError):
+                priors.append(Prior(folder, view(folder).state))
+    return [prior for prior in priors if any(shard.collected is not None for shard in prior.state.shards())]
+
+
+def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: BuiltFirst, *, reuse: bool) -> Plan:
+    experiment, target, design = study.spec.experiment, study.target, study.design
     return Plan(
         run=run,
         experiment=experiment.name,
@@ -180,12 +219,18 @@ def _plan(study: Study, run: str, fingerprint: str, source: SourceFacts, *, requ
         host=target.host,
         simulated=target.simulated,
         endpoint=experiment.endpoint,
-        model=study.template.model,
-        requests=requests,
-        distinct=distinct,
-        source=source,
+        model=study.model,
+        models=design.models if len(design.models) > 1 else (),
+        factors={factor.name: factor.type for factor in design.factors},
+        conditions=_conditions(design),
+        replicates=design.spec.replicates,
+        duplicates=experiment.duplicates,
+        reuse="project" if reuse else "none",
+        requests=built.requests,
+        distinct=built.distinct,
+        source=_source_facts(study, imported),
         columns=study.reading.columns,
-        template_sha256=study.template.digest,
+        template_sha256=design.digest,
         database=experiment.output.database,
         raw=experiment.output.raw,
         git_commit=_git_commit(study.spec.folder),
@@ -197,11 +242,37 @@ def _plan(study: Study, run: str, fingerprint: str, source: SourceFacts, *, requ
     )
 
 
+def _source_facts(study: Study, imported: Imported) -> SourceFacts:
+    return SourceFacts(
+        path=study.source_shown,
+        sha256=imported.source_sha256,
+        rows_sha256=imported.sha256,
+        reading_sha256=study.reading_digest(),
+        rows=imported.rows,
+        delimiter=study.reading.delimiter,
+        drop_blank=study.reading.drop_blank,
+    )
+
+
+def _conditions(design: Design) -> tuple[ConditionFacts, ...]:
+    """The conditions as the manifest keeps them; none where nothing varies."""
+    if not design.factors:
+        return ()
+    return tuple(
+        ConditionFacts(
+            condition.number,
+            condition.text,
+            tuple(factor.cell(condition.levels[factor.name]) for factor in design.factors),
+        )
+        for condition in (cell.condition for cell in design.cells)
+    )
+
+
 def _copy_spec(study: Study, building: RunFolder) -> None:
     files.make_folder(building.spec)
     files.atomic_write(building.spec / SPEC_NAME, study.spec.content)
-    if study.template_file is not None:
-        files.copy_in(study.template_file, building.spec / study.template_file.name)
+    for path in study.files:
+        files.copy_in(path, building.spec / path.name)
 
 
 def _git_commit(folder: Path) -> str:
@@ -222,10 +293,43 @@ def _git_commit(folder: Path) -> str:
 def _remove_unsent(project: Project, study: Study, *, keep: RunFolder) -> None:
     """A run of which nothing was sent goes when its study has changed."""
     for other in _others(project, keep):
-        if other.plan.experiment != study.spec.experiment.name or other.state.sent:
+        if other.plan.experiment != study.spec.experiment.name or other.state.sent or not _spare(project, other):
             continue
         with suppress(RunBusy), lock(other.folder):
             files.remove_folder(other.folder.path)
+
+
+def _spare(project: Project, run: RunView) -> bool:
+    """Whether every answer that a run has taken over is held by another run as well."""
+    taken = reused(run.state)
+    if not taken:
+        return True
+    if not _wants_to_send(run):  # complete as it is
+        return False
+    finals = (requests for prior in _priors_but(project, run) for _, requests in prior.finals())
+    return count_shared([run.folder.map(TAKEN_ROUND)], finals) == taken
+
+
+def _priors_but(project: Project, run: RunView) -> list[Prior]:
+    return [prior for prior in _priors(project, run.plan.scope) if prior.folder != run.folder]
+
+
+def _compared(project: Project, run: RunView) -> Compared | None:
+    """The run beside the one of the same experiment and scope that was planned last before it and sent."""
+    for folder, plan in project.newest_first():
+        same = (plan.experiment, plan.scope) == (run.plan.experiment, run.plan.scope)
+        if not same or folder == run.folder or plan.created_at > run.plan.created_at:
+            continue
+        with suppress(BatchflowError, ValueError, OSError):
+            other = view(folder)
+            if other.state.sent or TAKEN_ROUND in other.state.rounds:
+                return Compared(folder.run, compare(_conditioned(run), _conditioned(other)))
+    return None
+
+
+def _conditioned(run: RunView) -> Conditioned:
+    texts = {condition.number: condition.text for condition in run.plan.conditions}
+    return Conditioned(run.folder.first_maps(), texts)
 
 
 def _others(project: Project, run: RunFolder) -> Iterator[RunView]:
@@ -243,7 +347,7 @@ def _conflicts(project: Project, run: RunView, *, fresh: bool) -> Iterator[str]:
     for other in _others(project, run.folder):
         if other.plan.scope != run.plan.scope:
             continue
-        shared = count_shared(run.folder.map(1), _in_flight(other))
+        shared = count_shared(run.folder.first_maps(), _in_flight(other))
         if shared and not fresh:
             raise RunBusy(
                 f"{shared} requests of this study are in flight in the run {other.folder.run}",
@@ -271,21 +375,9 @@ def _in_flight(other: RunView) -> Iterator[Others]:
 
 
 def _answered(project: Project, run: RunView) -> int:
-    """How many requests of this run are answered in others of its scope."""
-    same = [other for other in _others(project, run.folder) if other.plan.scope == run.plan.scope]
-    return count_shared(run.folder.map(1), (part for other in same for part in _answers(other))) if same else 0
-
-
-def _answers(other: RunView) -> Iterator[Others]:
-    for shard in other.state.shards():
-        if shard.collected is not None:
-            yield _answers_of(other, shard)
-
-
-def _answers_of(other: RunView, shard: ShardState) -> Others:
-    collected = shard.collected or {}
-    account, path = collected["account"], other.folder.map(shard.round)
-    if account["final"] == {Outcome.ANSWERED: shard.requests}:
-        return Others(path, shards=[shard.number])
-    reading = read_shard(other.folder, shard.round, shard.number, [file["name"] for file in collected["files"]])
-    return Others(path, ids=[answer.custom_id for answer in reading if answer.outcome is Outcome.ANSWERED])
+    """How many requests that this run would ask have a final answer in others of its scope."""
+    asked = [path for path in run.folder.first_maps() if path == run.folder.map(1)]
+    priors = _priors_but(project, run)
+    if not priors or not asked:
+        return 0
+    return count_shared(asked, (requests for prior in priors for _, requests in prior.finals()))

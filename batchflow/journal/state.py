@@ -47,13 +47,16 @@ class Intent:
 
 @dataclass(slots=True)
 class ShardState:
-    """One request file of one round, and all that happened to it."""
+    """One request file of one round, and all that happened to it. lines: what is sent; fewer than the requests where
+    one line answers several.
+    """
 
     round: int
     number: int
     requests: int
     bytes: int
     sha256: str
+    lines: int = 0
     file_id: str = ""
     file_created_at: float | None = None
     intents: list[Intent] = field(default_factory=list)
@@ -107,7 +110,7 @@ class RunState:
     def shards(self, round_: int | None = None) -> Iterator[ShardState]:
         """Shards in order; of one round, or of all."""
         for number in sorted(self.rounds) if round_ is None else [round_]:
-            yield from self.rounds[number].values()
+            yield from self.rounds.get(number, {}).values()
 
     def shard(self, round_: int, number: int) -> ShardState:
         return self.rounds[round_][number]
@@ -145,7 +148,12 @@ def apply(state: RunState, event: Event) -> None:
         case "built":
             state.rounds[event.round] = {
                 entry["shard"]: ShardState(
-                    event.round, entry["shard"], entry["requests"], entry["bytes"], entry["sha256"]
+                    event.round,
+                    entry["shard"],
+                    entry["requests"],
+                    entry["bytes"],
+                    entry["sha256"],
+                    lines=entry.get("lines", entry["requests"]),
                 )
                 for entry in event.payload["shards"]
             }

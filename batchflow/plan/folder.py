@@ -66,5 +66,9 @@ class RunFolder:
     def map(self, round_: int) -> Path:
         return self.requests / f"r{round_}.parquet"
 
+    def first_maps(self) -> list[Path]:
+        """The maps that together hold every request: of what was taken over, and of round 1; those that are there."""
+        return [path for path in (self.map(0), self.map(1)) if path.is_file()]
+
     def response(self, shard: str, kind: ResultKind) -> Path:
         return self.responses / f"{shard}.{kind}.jsonl"

@@ -28,8 +28,20 @@ class SourceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ConditionFacts:
+    """A condition: its number in custom_ids, its text, and its cell for each factor."""
+
+    number: int
+    text: str
+    cells: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """distinct is the number of different prompts among the requests; database is relative to the project's folder."""
+    """distinct is the number of different prompts among the requests; database is relative to the project's folder.
+    models: all that are asked, where there are several. factors: name -> type of its column. reuse: whether final
+    answers of other runs were taken over.
+    """
 
     run: str
     experiment: str
@@ -49,6 +61,12 @@ class Plan:
     database: str
     raw: bool
     description: str = ""
+    models: tuple[str, ...] = ()
+    factors: Mapping[str, str] = field(default_factory=dict)
+    conditions: tuple[ConditionFacts, ...] = ()
+    replicates: int = 1
+    duplicates: str = "separate"
+    reuse: str = "project"
     identity_version: int = 1
     git_commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +87,11 @@ def read_plan(path: Path) -> Plan:
             )
         source = SourceFacts(**value.pop("source"))
         columns = tuple(Column(**column) for column in value.pop("columns"))
-        return Plan(source=source, columns=columns, **value)
+        conditions = tuple(
+            ConditionFacts(each["number"], each["text"], tuple(each["cells"])) for each in value.pop("conditions", ())
+        )
+        models = tuple(value.pop("models", ()))
+        return Plan(source=source, columns=columns, conditions=conditions, models=models, **value)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SetupError(
             f"{path} cannot be read as a run's manifest: {error}",

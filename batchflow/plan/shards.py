@@ -12,10 +12,11 @@ from batchflow.plan.folder import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A finished request file."""
+    """A finished request file. requests: those that its lines answer; more than `lines` where one serves several."""
 
     number: int
     requests: int
+    lines: int
     bytes: int
     sha256: str
 
@@ -27,45 +28,57 @@ class Place(NamedTuple):
     line: int
 
 
+@dataclass(slots=True)
+class _Open:
+    """A file that still takes lines."""
+
+    number: int
+    file: ShardFile
+    lines: int = 0
+    requests: int = 0
+
+
 class ShardCutter:
-    """Writes the lines of one round into as few files as the limits allow, in their order."""
+    """Writes the lines of one round into as few files as the limits allow, in their order; lines of different groups
+    never into the same file.
+    """
 
     def __init__(self, folder: RunFolder, round_: int, *, requests: int, bytes_: int) -> None:
         self._folder, self._round = folder, round_
-        self._most_requests, self._most_bytes = requests, bytes_
-        self._file: ShardFile | None = None
-        self._lines = 0
+        self._most_lines, self._most_bytes = requests, bytes_
+        self._open: dict[str, _Open] = {}
+        self._count = 0
         self.finished: list[Shard] = []
 
-    def add(self, line: bytes) -> Place:
-        """Put a line, newline included, into the current file or a new one. A line longer than a file may be must have
-        been refused before.
+    def add(self, line: bytes, *, group: str = "", serves: int = 1) -> Place:
+        """Put a line, newline included, into the current file of its group or a new one. A line longer than a file may
+        be must have been refused before. serves: how many requests it answers.
         """
-        if self._file is not None and (
-            self._lines >= self._most_requests or self._file.bytes + len(line) > self._most_bytes
+        current = self._open.get(group)
+        if current is not None and (
+            current.lines >= self._most_lines or current.file.bytes + len(line) > self._most_bytes
         ):
-            self._close()
-        if self._file is None:
-            self._file = ShardFile(self._path())
-        self._file.write(line)
-        self._lines += 1
-        return Place(len(self.finished) + 1, self._lines)
+            self._close(group)
+            current = None
+        if current is None:
+            self._count += 1
+            path = self._folder.shard(shard_name(self._round, self._count))
+            current = self._open[group] = _Open(self._count, ShardFile(path))
+        current.file.write(line)
+        current.lines += 1
+        current.requests += serves
+        return Place(current.number, current.lines)
 
     def close(self) -> list[Shard]:
-        """Publish the last file; returns all of them."""
-        if self._file is not None:
-            self._close()
-        return self.finished
+        """Publish the open files; returns all of them in order."""
+        for group in list(self._open):
+            self._close(group)
+        return sorted(self.finished, key=lambda shard: shard.number)
 
-    def _path(self) -> Path:
-        return self._folder.shard(shard_name(self._round, len(self.finished) + 1))
-
-    def _close(self) -> None:
-        file = self._file
-        if file is not None:
-            digest = file.close()
-            self.finished.append(Shard(len(self.finished) + 1, self._lines, file.bytes, digest))
-        self._file, self._lines = None, 0
+    def _close(self, group: str) -> None:
+        done = self._open.pop(group)
+        digest = done.file.close()
+        self.finished.append(Shard(done.number, done.requests, done.lines, done.file.bytes, digest))
 
     def __enter__(self) -> Self:
         return self
@@ -73,8 +86,8 @@ class ShardCutter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.discard()
+        for done in self._open.values():
+            done.file.discard()
 
 
 _HEAD = b'{"custom_id":"'

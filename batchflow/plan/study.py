@@ -9,11 +9,11 @@ from typing import Final
 
 from batchflow.errors import Fault, SpecError
 from batchflow.identity import fingerprint, json_bytes, sha256_hex
+from batchflow.plan.design import Design, compile_design
 from batchflow.plan.target import Target, resolve
 from batchflow.prompts.body import Body, Locator, Place
 from batchflow.prompts.compile import compile_template
 from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_json_template
-from batchflow.prompts.template import Template
 from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
 from batchflow.spec.explain import Loc
 from batchflow.spec.load import Spec
@@ -23,14 +23,16 @@ SPEC_NAME: Final = "experiment.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Everything that shapes requests, but the rows themselves. template_file is the file it came from, if any."""
+    """Everything that shapes requests, but the rows themselves. files: those it came from, but for the table; copies of
+    them belong into the folder of a run.
+    """
 
     spec: Spec
     target: Target
     reading: Reading
-    template: Template
+    design: Design
     source: Path
-    template_file: Path | None
+    files: tuple[Path, ...] = ()
 
     @property
     def source_shown(self) -> str:
@@ -43,7 +45,7 @@ class Study:
             self.source,
             self.reading,
             id_column=data.id,
-            required=self.template.columns,
+            required=self.design.columns,
             missing=data.missing,
             target=target,
             shown=self.source_shown,
@@ -51,8 +53,14 @@ class Study:
 
     def fingerprint(self, rows_sha256: str) -> str:
         """The identity of a run of this study over these rows."""
-        content = {"template": self.template.digest, "rows": rows_sha256}
-        return fingerprint(self.target.scope, self.spec.experiment.shaping(), content)
+        content = {"template": self.design.digest, "rows": rows_sha256}
+        shaping = self.spec.experiment.shaping() | self.design.shaping()
+        return fingerprint(self.target.scope, shaping, content)
+
+    @property
+    def model(self) -> str:
+        """The model that is asked, or all of them."""
+        return ", ".join(self.design.models)
 
     def reading_digest(self) -> str:
         """What, beside the file's bytes, decides how its rows are read."""
@@ -63,12 +71,15 @@ class Study:
     def notes(self) -> Iterator[str]:
         """What a careful author wants to know, though nothing is wrong."""
         yield from self.reading.notes
-        yield from self.template.notes
-        unused = [name for name in self.template.unused if name != self.spec.experiment.data.id]
+        yield from dict.fromkeys(note for cell in self.design.cells for note in cell.template.notes)
+        used = {*self.design.columns, self.spec.experiment.data.id}
+        unused = [column.name for column in self.reading.columns if column.name not in used]
         if unused:
             yield f"columns that no prompt uses: {', '.join(unused)}"
-        if not self.template.columns:
+        if not self.design.columns:
             yield "the template names no column: every row asks the same"
+        if self.spec.experiment.design.balance == "exact":
+            yield "balance: exact assigns rows anew when rows are added or taken away"
 
 
 def compile_study(spec: Spec, provider: str | None = None) -> Study:
@@ -87,8 +98,10 @@ def compile_study(spec: Spec, provider: str | None = None) -> Study:
         cause = f"the table has no column {experiment.data.id!r}"
         raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
     body, template_file = _body(spec)
-    template = compile_template(body.with_parameters(experiment.parameters, _locator(spec, "parameters")), names)
-    return Study(spec, target, reading, template, source, template_file)
+    body = body.with_parameters(experiment.parameters, _locator(spec, "parameters"))
+    design = compile_design(spec, body, reading.columns, compile_template)
+    files = (*([template_file] if template_file else []), *design.files)
+    return Study(spec, target, reading, design, source, files)
 
 
 def _body(spec: Spec) -> tuple[Body, Path | None]:

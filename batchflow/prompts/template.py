@@ -1,7 +1,7 @@
 """A compiled template: constant bytes and slots, filled column by column."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from batchflow.errors import Fault
@@ -31,6 +31,10 @@ class RowFaults(Exception):
     def __init__(self, faults: Sequence[RowFault]) -> None:
         super().__init__(f"{len(faults)} cells cannot be rendered")
         self.faults = tuple(sorted(faults, key=lambda fault: fault.offset))
+
+    def at(self, offsets: Sequence[int]) -> "RowFaults":
+        """The same for a chunk of which only the rows at these offsets were rendered."""
+        return RowFaults([replace(fault, offset=offsets[fault.offset]) for fault in self.faults])
 
     def as_faults(self, shown: str, first_row: int, row_ids: Sequence[str]) -> list[Fault]:
         """The same for people: faults of the table `shown`, with row number, row id and column."""

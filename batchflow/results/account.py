@@ -1,8 +1,8 @@
 """The account of a shard (law 3): every request has exactly one outcome, whatever the provider's files hold."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -76,12 +76,23 @@ class Reading:
     """One pass over a shard's result files. A request's outcome is its first line with the model's word, else its first
     final error, else its first line.
 
-    Iterate once; `account` and `owed` are complete afterwards. Memory is bounded by the shard, never by the run.
+    judge: what makes an answer of a line. serves: how many requests a line answers, where it is not one. raw: each
+    answer carries its line. Iterate once; `account` and `owed` are complete afterwards. Memory is bounded by the shard,
+    never by the run.
     """
 
-    def __init__(self, expected: Iterable[str], paths: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        expected: Iterable[str],
+        paths: Sequence[Path],
+        judge: Callable[[bytes], Answer | None] = parse,
+        *,
+        serves: Mapping[str, int] | None = None,
+        raw: bool = False,
+    ) -> None:
         self._open = dict.fromkeys(expected)  # in the shard's order; the outcome-less ones are left at the end
-        self._paths = paths
+        self._paths, self._judge, self._raw = paths, judge, raw
+        self.serves = serves or {}
         self._said: dict[str, int] = {}  # the model's word on a request, as a hash
         self._waiting: dict[str, Answer] = {}  # a paid answer may still follow
         self.account = Account()
@@ -90,7 +101,10 @@ class Reading:
     def __iter__(self) -> Iterator[Answer]:
         for path in self._paths:
             for _, record in records(path):
-                answer = self._take(parse(record))
+                judged = self._judge(record)
+                if self._raw and judged is not None:
+                    judged = replace(judged, raw=record)
+                answer = self._take(judged)
                 if answer is not None:
                     yield answer
         yield from self._settle()
@@ -121,7 +135,7 @@ class Reading:
         earlier = self._waiting.pop(answer.custom_id, None)
         self.account.doubled += earlier is not None
         self.account.conflicting += earlier is not None and not earlier.owed
-        self.account.final[answer.outcome] += 1
+        self.account.final[answer.outcome] += self._weight(answer.custom_id)
         self._said[answer.custom_id] = _word(answer)
         del self._open[answer.custom_id]
 
@@ -130,15 +144,19 @@ class Reading:
         for custom_id in self._open:
             answer = self._waiting.get(custom_id)
             if answer is not None and not answer.owed:
-                self.account.final[answer.outcome] += 1
+                self.account.final[answer.outcome] += self._weight(custom_id)
                 yield answer
                 continue
             outcome = Outcome.MISSING if answer is None else answer.outcome
             self.owed[custom_id] = outcome
-            self.account.owed[outcome] += 1
+            self.account.owed[outcome] += self._weight(custom_id)
             if answer is not None:
                 self.account.out_of_money += answer.out_of_money
                 yield answer
+
+    def _weight(self, custom_id: str) -> int:
+        """How many requests the line answers."""
+        return self.serves.get(custom_id, 1)
 
     def run(self) -> Self:
         """Go through everything for the sake of the account."""

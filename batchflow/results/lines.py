@@ -48,8 +48,12 @@ def records(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, record
 
 
-def parse(record: bytes) -> Answer | None:
-    """The answer in a record; None for a line that is no result (no JSON object, no custom_id)."""
+def parse(record: bytes, endpoint: str = "") -> Answer | None:
+    """The answer in a record; None for a line that is no result (no JSON object, no custom_id).
+
+    endpoint: the one that was asked, where it is known.
+    """
+    del endpoint  # one endpoint is read so far
     try:
         # a damaged character must not cost a paid answer
         value = json.loads(record.decode("utf-8", "replace"))

@@ -58,6 +58,8 @@ class Answer:
     reasoning_tokens: int | None = None
     total_tokens: int | None = None
     body: str | None = None
+    taken_from: str | None = None  # the run that bought it, where it was taken over
+    raw: bytes | None = None  # the record as it came, only where it was asked for
 
     @property
     def out_of_money(self) -> bool:

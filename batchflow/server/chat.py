@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from batchflow.server import structured
+from batchflow.server.model_names import answering
 from batchflow.server.responder import REFUSAL, Ask, Refused, Reply, World, cut, not_json, size_of, tokens, whole
 from batchflow.server.wording import Prompts
 
@@ -27,7 +28,7 @@ def reply(ask: Ask, world: World, created: int) -> Reply:
         "id": f"chatcmpl-{world.identity(ask)[:29]}",
         "object": "chat.completion",
         "created": created,
-        "model": f"simulated/{ask.body['model']}",
+        "model": answering(ask.body["model"]),
         "choices": choices,
         "usage": _usage(asked, spent),
         "service_tier": "default",

@@ -6,6 +6,7 @@ from hashlib import shake_256
 from typing import Any, Final
 
 from batchflow.server import structured
+from batchflow.server.model_names import answering
 from batchflow.server.responder import REFUSAL, Ask, Refused, Reply, World, cut, not_json, size_of, tokens, whole
 from batchflow.server.wording import Prompts
 
@@ -55,7 +56,7 @@ def reply(ask: Ask, world: World, created: int) -> Reply:
         "completed_at": created if told.status == "completed" else None,
         "error": _FAILURE if told.failed else None,
         "incomplete_details": {"reason": told.cause} if told.cause else None,
-        "model": f"simulated/{ask.body['model']}",
+        "model": answering(ask.body["model"]),
         "output": _output(ask, world, told, thought=thought > 0),
         "reasoning": {"effort": _effort(ask.body), "summary": None},
         "service_tier": "default",

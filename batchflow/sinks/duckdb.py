@@ -12,12 +12,13 @@ from batchflow import failpoints
 from batchflow.errors import SinkError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
-from batchflow.sinks import layout, views
+from batchflow.sinks import factors, layout, views
 from batchflow.sinks.connection import StoreUser, explained, open_for_writing
-from batchflow.sinks.layout import Layout, data_table
+from batchflow.sinks.layout import DATA, FACTORS, KEYS, Layout, run_table
 from batchflow.sinks.model import BatchRow, ResponseRow, RunRow
 from batchflow.sinks.values import Storer, chunks
 from batchflow.sources.database import parquet
+from batchflow.sources.maps import asked_as
 
 __all__ = ["BatchRow", "ResponseRow", "RunRow", "Sink"]
 
@@ -25,6 +26,7 @@ LOADING: Final = "loading"  # state of a run from `begin` or a shard on, until `
 UNSENT: Final = "unsent"
 IN_FLIGHT: Final = "in_flight"
 UNACCOUNTED: Final = "unaccounted"
+TAKEN: Final = "taken-"  # begins the id of what came in no batch
 
 Owed = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
@@ -41,9 +43,11 @@ class Sink(StoreUser):
         return cls(open_for_writing(path))
 
     def loaded(self, run_id: str) -> frozenset[str] | None:
-        """The batches of a run that are in the tables; None if the run has to be begun (anew)."""
+        """The batches of a run that are in the tables, and the files of answers taken over; None if the run has to be
+        begun (anew).
+        """
         with explained(self._store.path):
-            if layout.survey(self._store) is not Layout.CURRENT or run_id not in layout.runs_with_data(self._store):
+            if layout.survey(self._store) is not Layout.CURRENT or run_id not in layout.runs_with(self._store, DATA):
                 return None
             complete = self._store.rows(
                 "SELECT r.requests = (SELECT count(*) FROM requests q WHERE q.run_id = r.run_id) FROM runs r "
@@ -52,7 +56,11 @@ class Sink(StoreUser):
             )
             if complete != [(True,)]:
                 return None
-            found = self._store.rows("SELECT batch_id FROM batches WHERE run_id = ?", [run_id])
+            found = self._store.rows(
+                "SELECT batch_id FROM batches WHERE run_id = ? UNION "
+                "SELECT batch_id FROM responses WHERE run_id = ? AND round = 0",
+                [run_id, run_id],
+            )
             return frozenset(batch_id for (batch_id,) in found)
 
     def has(self, run_id: str, *, batches: Collection[str]) -> bool:
@@ -84,7 +92,8 @@ class Sink(StoreUser):
             answered = len(kinds)
             kinds.update(owed if isinstance(owed, Mapping) else owed())
             self._settle(run_id, batch, kinds)
-            self._insert_batch(run_id, batch)
+            if batch.round:  # what was taken over came in no batch of this run
+                self._insert_batch(run_id, batch)
             self._store.rows("UPDATE runs SET state = ? WHERE run_id = ?", [LOADING, run_id])
             failpoints.hit("load.before-commit")
         failpoints.hit("load.after-commit")
@@ -130,23 +139,31 @@ class Sink(StoreUser):
     def _begin(self, plan: Plan, folder: RunFolder) -> bool:
         dropped = layout.prepare(self._store)
         self._delete_run(plan.run)
-        layout.check_data_table(self._store, plan.run)
-        table = data_table(plan.run)
+        layout.check_run_tables(self._store, plan.run)
+        table = run_table(DATA, plan.run)
         self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
         self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
-        count = self._store.number(
-            "INSERT INTO requests SELECT ?, custom_id, row_number, row_id, condition, replicate, draw, "
-            f"request_key, shard, line, ?, NULL FROM {parquet(folder.map(1))}",
-            [plan.run, UNSENT],
-        )
+        factors.create(self._store, plan)
+        count = sum(self._insert_requests(plan, path, taken=path == folder.map(0)) for path in folder.first_maps())
         if count != plan.requests:
             raise SinkError(
-                f"{folder.map(1)} holds {count} requests, the run's manifest says {plan.requests}",
+                f"the maps in {folder.requests} hold {count} requests, the run's manifest says {plan.requests}",
                 hint="the run's folder was changed; restore it from a copy",
             )
         self._insert_run(_planned(plan))
         views.create(self._store)
         return dropped
+
+    def _insert_requests(self, plan: Plan, path: Path, *, taken: bool) -> int:
+        """The requests of a map, every one unsent."""
+        place = "NULL, NULL" if taken else "shard, line"
+        condition = "''" if not plan.conditions else f"(SELECT condition FROM {run_table(FACTORS, plan.run)} f WHERE "
+        condition += "f.condition_number = m.condition)" if plan.conditions else ""
+        return self._store.number(
+            f"INSERT INTO requests SELECT ?, custom_id, row_number, row_id, {condition}, condition, replicate, draw, "
+            f"request_key, {place}, {asked_as(self._store.connection, path)}, ?, NULL FROM {parquet(path)} m",
+            [plan.run, UNSENT],
+        )
 
     def _change_runs(self, change: Callable[[], None]) -> None:
         """Change which runs there are or what they are, in one transaction with the views, which depend on it."""
@@ -165,12 +182,14 @@ class Sink(StoreUser):
     def _delete_run(self, run_id: str) -> None:
         for table in layout.TABLES:
             self._store.rows(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
-        if run_id in layout.runs_with_data(self._store):
-            self._store.connection.execute(f"DROP TABLE {data_table(run_id)}")
+        for schema in KEYS:
+            if run_id in layout.runs_with(self._store, schema):
+                self._store.connection.execute(f"DROP TABLE {run_table(schema, run_id)}")
 
     def _delete_batch(self, run_id: str, batch_id: str) -> None:
         # a batch and its answers come in one transaction: without the one there are none of the other to look for
-        if self._store.rows("DELETE FROM batches WHERE run_id = ? AND batch_id = ?", [run_id, batch_id]) != [(0,)]:
+        known = self._store.rows("DELETE FROM batches WHERE run_id = ? AND batch_id = ?", [run_id, batch_id]) != [(0,)]
+        if known or batch_id.startswith(TAKEN):
             self._store.rows("DELETE FROM responses WHERE run_id = ? AND batch_id = ?", [run_id, batch_id])
 
     def _append(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow]) -> dict[str, str | None]:
@@ -197,7 +216,7 @@ class Sink(StoreUser):
             appender.append_rows(kinds.items())
         changed = self._store.number(
             "UPDATE requests SET owed = s.owed, last_round = ? FROM settled s WHERE requests.run_id = ? "
-            "AND requests.custom_id = s.custom_id AND coalesce(requests.last_round, ?) <= ?",
+            "AND requests.asked_as = s.custom_id AND coalesce(requests.last_round, ?) <= ?",
             [batch.round, run_id, batch.round, batch.round],
         )
         if changed != len(kinds):

@@ -2,16 +2,25 @@
 layout version in its comment; whatever has no such mark belongs to the user and is never touched.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchflow.errors import SetupError, SinkError
 from batchflow.sinks.connection import Store
 from batchflow.sources.database import identifier, literal
 
-LAYOUT_VERSION: Final = 1
-DATA: Final = "data"  # the schema with one table per run
+LAYOUT_VERSION: Final = 2
+DATA: Final = "data"
+FACTORS: Final = "factors"
+ANSWERS: Final = "answers"
+# the schemas with one table per run -> the columns by which its rows belong to requests
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    DATA: ("row_number", "row_id"),
+    FACTORS: ("condition_number", "condition"),
+    ANSWERS: ("custom_id", "round", "batch_id"),
+}
 VIEWS: Final = ("results", "results_all")
 _MARK: Final = "batchflow layout "
 
@@ -24,10 +33,13 @@ TABLES: Final[dict[str, str]] = {
         in_progress_at TIMESTAMP, finalizing_at TIMESTAMP, ended_at TIMESTAMP, counts_total BIGINT,
         counts_completed BIGINT, counts_failed BIGINT, input_file_id VARCHAR, output_file_id VARCHAR,
         error_file_id VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT""",
-    # last_round: the newest round that is loaded for the request; a shard of an earlier one then changes nothing
+    # last_round: the newest round that is loaded for the request; a shard of an earlier one then changes nothing.
+    # shard and line are those of the first round; NULL where the answer was taken over. asked_as: the custom_id of the
+    # line that answers the request, its own but for `duplicates: share`.
     "requests": """
-        run_id VARCHAR, custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, replicate INTEGER,
-        draw BIGINT, request_key VARCHAR, shard INTEGER, line INTEGER, owed VARCHAR, last_round INTEGER""",
+        run_id VARCHAR, custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition VARCHAR,
+        condition_number INTEGER, replicate INTEGER, draw BIGINT, request_key VARCHAR, shard INTEGER, line INTEGER,
+        asked_as VARCHAR, owed VARCHAR, last_round INTEGER""",
     "responses": """
         run_id VARCHAR, round INTEGER, batch_id VARCHAR, custom_id VARCHAR, outcome VARCHAR, http_status BIGINT,
         error_code VARCHAR, error_message VARCHAR, content VARCHAR, refusal VARCHAR, finish_reason VARCHAR,
@@ -50,9 +62,9 @@ def mark(kind: str, name: str, meaning: str) -> str:
     return f"COMMENT ON {kind} {name} IS {literal(f'{_MARK}{LAYOUT_VERSION}: {meaning}')}"
 
 
-def data_table(run_id: str) -> str:
-    """The table with a run's rows, as SQL names it."""
-    return f"{DATA}.{identifier(run_id)}"
+def run_table(schema: str, run_id: str) -> str:
+    """A run's own table in one of the schemas of `KEYS`, as SQL names it."""
+    return f"{schema}.{identifier(run_id)}"
 
 
 def survey(store: Store) -> Layout:
@@ -83,7 +95,8 @@ def prepare(store: Store) -> bool:
         return False
     if state is Layout.OTHER:
         _drop_ours(store)
-    store.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {DATA}")
+    for schema in KEYS:
+        store.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for name, columns in TABLES.items():
         store.connection.execute(f"CREATE TABLE {name} ({columns})")
         store.connection.execute(mark("TABLE", name, f"one row per {_ONE_ROW_PER[name]}"))
@@ -102,26 +115,33 @@ def require(store: Store) -> None:
         )
 
 
-def runs_with_data(store: Store) -> set[str]:
-    """The runs whose data table is there."""
-    return {name for (schema, name), comment in _objects(store).items() if schema == DATA and _is_ours(comment)}
+def runs_with(store: Store, schema: str) -> set[str]:
+    """The runs that have a table in this schema."""
+    return {name for (where, name), comment in _objects(store).items() if where == schema and _is_ours(comment)}
 
 
-def check_data_table(store: Store, run_id: str) -> None:
-    """Refuse a table of the user's in the place of a run's data. Errors: SinkError."""
+def check_run_tables(store: Store, run_id: str) -> None:
+    """Refuse a table of the user's in the place of one of a run's own. Errors: SinkError."""
     for (schema, name), comment in _objects(store).items():
-        if schema == DATA and name.lower() == run_id.lower() and not _is_ours(comment):
-            raise _foreign(store.path, [f"{DATA}.{name}"])
+        if schema in KEYS and name.lower() == run_id.lower() and not _is_ours(comment):
+            raise _foreign(store.path, [f"{schema}.{name}"])
 
 
-def data_columns(store: Store, run_id: str) -> list[str]:
-    """The data columns of a run under their stored names, in the order of the source."""
+class Stored(NamedTuple):
+    """A column of a run's own table: its name there, and its type."""
+
+    name: str
+    type: str
+
+
+def columns_of(store: Store, schema: str, run_id: str) -> list[Stored]:
+    """The columns of a run's own table in their order, without the keys; none where there is no such table."""
     found = store.rows(
-        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'store' AND schema_name = ? AND table_name = ? "
-        "ORDER BY column_index",
-        [DATA, run_id],
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'store' AND schema_name = ? "
+        "AND table_name = ? ORDER BY column_index",
+        [schema, run_id],
     )
-    return [name for (name,) in found if name not in {"row_number", "row_id"}]
+    return [Stored(*each) for each in found if each[0] not in KEYS[schema]]
 
 
 _ONE_ROW_PER: Final = {

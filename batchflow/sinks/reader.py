@@ -25,7 +25,7 @@ class Reader(StoreUser):
         """Whether the run is in the tables."""
         with explained(self._store.path):
             known = self._store.rows("SELECT 1 FROM runs WHERE run_id = ?", [run_id])
-            return bool(known) and run_id in layout.runs_with_data(self._store)
+            return bool(known) and run_id in layout.runs_with(self._store, layout.DATA)
 
     def current(self, experiment: str) -> str | None:
         """The run of this experiment that the view `results` shows; None if it shows none."""
@@ -89,7 +89,7 @@ class Reader(StoreUser):
             end = min(last, start + step - 1)
             with explained(self._store.path):
                 least, greatest = self._store.rows(
-                    "SELECT coalesce(min(custom_id), ''), coalesce(max(custom_id), '') FROM requests "
+                    "SELECT coalesce(min(asked_as), ''), coalesce(max(asked_as), '') FROM requests "
                     "WHERE run_id = ? AND row_number BETWEEN ? AND ?",
                     [run_id, start, end],
                 )[0]
@@ -99,7 +99,7 @@ class Reader(StoreUser):
     def _request_size(self, run_id: str) -> int:
         """Characters of data and answer per request, from the first ones."""
         samples = (
-            f"SELECT CAST(d AS VARCHAR) AS text FROM {layout.data_table(run_id)} d LIMIT {_SAMPLE}",
+            f"SELECT CAST(d AS VARCHAR) AS text FROM {layout.run_table(layout.DATA, run_id)} d LIMIT {_SAMPLE}",
             f"SELECT content AS text FROM responses WHERE run_id = {literal(run_id)} LIMIT {_SAMPLE}",
         )
         query = "SELECT CAST(coalesce(avg(length(text)), 0) AS BIGINT) FROM ({})"

@@ -1,25 +1,33 @@
 """What users read: requests beside their data and their final answers, for one run, for the current runs, for all."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from batchflow.sinks.connection import Store
-from batchflow.sinks.layout import data_columns, data_table, mark, runs_with_data
-from batchflow.sources.columns import RESULTS_RESERVED, resolve
+from batchflow.sinks.layout import ANSWERS, DATA, FACTORS, KEYS, columns_of, mark, run_table, runs_with
+from batchflow.sources.columns import result_names
 from batchflow.sources.database import identifier, literal
 
-INPUT_ORDER: Final = "row_number, condition, replicate"
+INPUT_ORDER: Final = "q.row_number, q.condition_number, q.replicate"
+_NUMBER: Final = "condition_number"
 _HEAD: Final = (
     "r.experiment", "q.run_id", "r.simulated", "q.row_number", "q.row_id", "q.custom_id", "q.condition", "q.replicate",
 )  # fmt: skip
+MODEL: Final = "model"  # a factor of this name is no column of its own
+_MODEL: Final = ("r.model",)
+_ANSWER: Final = ("coalesce(a.outcome, q.owed) AS outcome", "a.content")
 _TAIL: Final = (
-    "r.model", "coalesce(a.outcome, q.owed) AS outcome", "a.content", "a.refusal", "a.finish_reason",
-    "a.model_answered", "a.prompt_tokens", "a.cached_tokens", "a.completion_tokens", "a.reasoning_tokens",
-    "a.total_tokens", "a.cost_usd",
+    "a.refusal", "a.finish_reason", "a.model_answered",
+    # one answer may serve several requests; it was paid for once
+    *(
+        f"CASE WHEN q.custom_id = q.asked_as THEN a.{name} END AS {name}"
+        for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
+    ),
+    "CASE WHEN q.custom_id = q.asked_as THEN a.cost_usd ELSE 0 END AS cost_usd",
 )  # fmt: skip
 # A request that is not owed has its final answer in the newest round that asked it; only owed ones are asked again.
 FINAL_ANSWER: Final = (
-    "LEFT JOIN responses a ON a.run_id = q.run_id AND a.custom_id = q.custom_id "
+    "LEFT JOIN responses a ON a.run_id = q.run_id AND a.custom_id = q.asked_as "
     "AND a.round = CASE WHEN q.owed IS NULL THEN q.last_round END"
 )
 _REQUESTS: Final = f"FROM requests q JOIN runs r ON r.run_id = q.run_id {FINAL_ANSWER}"
@@ -28,14 +36,9 @@ _REQUESTS: Final = f"FROM requests q JOIN runs r ON r.run_id = q.run_id {FINAL_A
 def create(store: Store) -> None:
     """Make both views anew for the runs that are there; part of the caller's transaction."""
     _replace(store, "results", _current(store), "one row per request of the current run of each experiment")
-    every = f"SELECT {', '.join((*_HEAD, *_TAIL))} {_REQUESTS}"
+    every = f"SELECT {', '.join((*_HEAD, *_MODEL, *_ANSWER, *_TAIL))} {_REQUESTS}"
     order = f"ORDER BY r.experiment, r.created_at, q.run_id, {INPUT_ORDER}"
     _replace(store, "results_all", f"{every} {order}", "one row per request of every run")
-
-
-def result_names(stored: Sequence[str]) -> list[str]:
-    """The names in `results` of data columns that are stored under these names."""
-    return resolve(stored, RESULTS_RESERVED)
 
 
 class Part(NamedTuple):
@@ -49,7 +52,8 @@ class Part(NamedTuple):
 
 def select_run(store: Store, run_id: str, part: Part | None = None) -> str:
     """The results of a run, or of a part of it, in input order."""
-    return f"{_select(run_id, _named(store, run_id), None, part)} ORDER BY {INPUT_ORDER}"
+    shape = _shape(store, run_id)
+    return f"{_select(shape, shape.columns, part)} ORDER BY {INPUT_ORDER}"
 
 
 def current_runs(store: Store) -> list[str]:
@@ -64,50 +68,121 @@ def current_runs(store: Store) -> list[str]:
 
 
 def _current(store: Store) -> str:
-    present = runs_with_data(store)
-    named = {run_id: _named(store, run_id) for run_id in current_runs(store) if run_id in present}
-    if not named:
-        return f"SELECT {', '.join((*_HEAD, *_TAIL))} {_REQUESTS} WHERE false"
-    columns = _united(name for pairs in named.values() for name in pairs)
-    selects = [_select(run_id, pairs, columns) for run_id, pairs in named.items()]
-    return f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY experiment, {INPUT_ORDER}"
+    present = runs_with(store, DATA)
+    shapes = [_shape(store, run_id) for run_id in current_runs(store) if run_id in present]
+    if not shapes:
+        return f"SELECT {', '.join((*_HEAD, *_MODEL, *_ANSWER, *_TAIL))} {_REQUESTS} WHERE false"
+    shapes = _told_apart(shapes)
+    places = {schema: _united(column for shape in shapes for column in shape.columns[schema]) for schema in KEYS}
+    selects = [_select(shape, places, also=f", q.{_NUMBER}") for shape in shapes]
+    order = INPUT_ORDER.replace("q.", "")
+    return f"SELECT * EXCLUDE ({_NUMBER}) FROM ({' UNION ALL '.join(selects)}) ORDER BY experiment, {order}"
 
 
-def _named(store: Store, run_id: str) -> dict[str, str]:
-    """Name in `results` -> stored name."""
-    stored = data_columns(store, run_id)
-    return dict(zip(result_names(stored), stored, strict=True))
+class Shown(NamedTuple):
+    """A column of `results` that not every run has: its name there, its type, and what gives it."""
+
+    name: str
+    type: str
+    sql: str
 
 
-def _united(names: Iterable[str]) -> list[str]:
-    """Every name once, as it is first spelt; case does not tell columns apart."""
-    first: dict[str, str] = {}
-    for name in names:
-        first.setdefault(name.lower(), name)
+class Shape(NamedTuple):
+    """What `results` shows of one run: its own columns, by the schema that holds them."""
+
+    run_id: str
+    experiment: str
+    columns: Mapping[str, Sequence[Shown]]
+    model: bool  # whether it varies
+
+
+def _shape(store: Store, run_id: str) -> Shape:
+    stored = {schema: columns_of(store, schema, run_id) for schema in KEYS}
+    factors = [column for column in stored[FACTORS] if column.name.lower() != MODEL]
+    names = [[column.name for column in columns] for columns in (stored[DATA], factors, stored[ANSWERS])]
+    data, answers = result_names(*names)
+    kinds = (
+        (DATA, "d", stored[DATA], data),
+        (FACTORS, "f", factors, names[1]),
+        (ANSWERS, "t", stored[ANSWERS], answers),
+    )
+    columns = {
+        schema: [
+            Shown(name, column.type, f"{alias}.{identifier(column.name)}")
+            for name, column in zip(shown, found, strict=True)
+        ]
+        for schema, alias, found, shown in kinds
+    }
+    experiment = store.rows("SELECT experiment FROM runs WHERE run_id = ?", [run_id])[0][0]
+    return Shape(run_id, experiment, columns, len(factors) < len(stored[FACTORS]))
+
+
+def _told_apart(shapes: Sequence[Shape]) -> list[Shape]:
+    """Columns of the same name and another meaning (type, or kind) in two experiments are named after them as well:
+    nothing is widened so that both fit.
+    """
+    meanings: dict[str, set[tuple[str, str]]] = {}
+    for shape in shapes:
+        for schema, columns in shape.columns.items():
+            for column in columns:
+                meanings.setdefault(column.name.lower(), set()).add((schema, column.type))
+    return [
+        shape._replace(
+            columns={
+                schema: [
+                    column._replace(name=f"{column.name}_{shape.experiment}")
+                    if len(meanings[column.name.lower()]) > 1
+                    else column
+                    for column in columns
+                ]
+                for schema, columns in shape.columns.items()
+            }
+        )
+        for shape in shapes
+    ]
+
+
+def _united(columns: Iterable[Shown]) -> list[Shown]:
+    """Every column once, as it is first spelt; case does not tell columns apart."""
+    first: dict[str, Shown] = {}
+    for column in columns:
+        first.setdefault(column.name.lower(), column)
     return list(first.values())
 
 
-def _select(run_id: str, named: dict[str, str], columns: Sequence[str] | None, part: Part | None = None) -> str:
-    """columns: the data columns to show, those the run does not have as NULL; without it the run's own.
+def _select(shape: Shape, places: Mapping[str, Sequence[Shown]], part: Part | None = None, *, also: str = "") -> str:
+    """places: the columns to show, those that the run does not have as NULL. also: further columns, for sorting.
 
     The bounds of a part stand at each table, so that only what lies between them is read.
     """
-    own = {name.lower(): stored for name, stored in named.items()}
-    data = [
-        (f"d.{identifier(own[name.lower()])}" if name.lower() in own else "CAST(NULL AS VARCHAR)")
-        + f" AS {identifier(name)}"
-        for name in (named if columns is None else columns)
-    ]
-    run = literal(run_id)
+    shown = {
+        schema: [_cell({each.name.lower(): each for each in shape.columns[schema]}, column) for column in columns]
+        for schema, columns in places.items()
+    }
+    model = ("coalesce(f.model, r.model) AS model",) if shape.model else _MODEL
+    run = literal(shape.run_id)
     ids = rows = ""
     if part is not None:
         ids = f" AND a.custom_id BETWEEN {literal(part.least)} AND {literal(part.greatest)}"
         rows = f"row_number BETWEEN {part.first:d} AND {part.last:d}"
+    joins = f"LEFT JOIN {run_table(DATA, shape.run_id)} d ON d.row_number = q.row_number{rows and f' AND d.{rows}'} "
+    if shape.columns[FACTORS] or shape.model:
+        joins += f"LEFT JOIN {run_table(FACTORS, shape.run_id)} f ON f.condition_number = q.condition_number "
+    if shape.columns[ANSWERS]:
+        joins += (
+            f"LEFT JOIN {run_table(ANSWERS, shape.run_id)} t ON t.custom_id = a.custom_id AND t.round = a.round"
+            f"{ids.replace(' a.', ' t.')} "
+        )
+    columns = (*_HEAD, *shown[DATA], *shown[FACTORS], *model, *_ANSWER, *shown[ANSWERS], *_TAIL)
     return (
-        f"SELECT {', '.join((*_HEAD, *data, *_TAIL))} {_REQUESTS} AND a.run_id = {run}{ids} "
-        f"LEFT JOIN {data_table(run_id)} d ON d.row_number = q.row_number{rows and f' AND d.{rows}'} "
+        f"SELECT {', '.join(columns)}{also} {_REQUESTS} AND a.run_id = {run}{ids} {joins}"
         f"WHERE q.run_id = {run}{rows and f' AND q.{rows}'}"
     )
+
+
+def _cell(own: Mapping[str, Shown], column: Shown) -> str:
+    found = own.get(column.name.lower())
+    return f"{found.sql if found else f'CAST(NULL AS {column.type})'} AS {identifier(column.name)}"
 
 
 def _replace(store: Store, name: str, select: str, meaning: str) -> None:

@@ -39,6 +39,18 @@ def resolve(names: Sequence[str], reserved: Collection[str], prefix: str = "data
     return resolved
 
 
+def result_names(
+    data: Sequence[str], factors: Sequence[str] = (), answers: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """The names in `results` of data columns and of answer fields: their own, unless one of ours, a factor's, or one
+    of the other kind; then `data_<name>`, `answer_<name>`.
+    """
+    shared = {name.lower() for name in data} & {name.lower() for name in answers}
+    reserved = {*RESULTS_RESERVED, *(name.lower() for name in factors), *shared}
+    named = resolve(data, reserved)
+    return named, resolve(answers, {*reserved, *named}, "answer_")
+
+
 def _free(wanted: str, taken: set[str]) -> str:
     candidate, number = wanted, 1
     while candidate.lower() in taken:

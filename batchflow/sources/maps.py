@@ -4,7 +4,7 @@ Written once beside the request files, as Parquet; what it needs to be sorted or
 where it must.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,19 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     "custom_id, row_number, row_id, condition, replicate, draw, request_key, shard, line"  # the order in the file
 )
+# what follows them where one line serves several requests: the custom_id of that line
+ASKED_AS: Final = "asked_as"
+_BUILT: Final = (
+    "CREATE TABLE built (custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, replicate INTEGER, "
+    "body_sha256 VARCHAR, shard INTEGER, line INTEGER)"
+)
+# the same definition as identity.request_key, for a whole table; a property test holds them together
+KEY: Final = "sha256(concat_ws(chr(10), $version, $scope, $endpoint, body_sha256, draw))"
+ROW_ORDER: Final = "ORDER BY row_number, condition, replicate"
 
 
 class Built(NamedTuple):
-    """One request as the builder writes it; line counts from 1 within its shard."""
+    """One request as the builder writes it; line counts from 1 within its shard; both are 0 until it has a place."""
 
     custom_id: str
     row_number: int
@@ -38,7 +47,7 @@ class Built(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """One request as the map holds it."""
+    """One request as the map holds it. asked_as: the custom_id of the line that answers it, mostly its own."""
 
     custom_id: str
     row_number: int
@@ -49,6 +58,7 @@ class Mapped(NamedTuple):
     request_key: str
     shard: int
     line: int
+    asked_as: str
 
 
 class Chosen(NamedTuple):
@@ -67,8 +77,13 @@ class Finished:
     distinct: int
 
 
+def key_values(scope: str, endpoint: str) -> dict[str, str]:
+    """What the definition of a request_key asks for, beside the request's own columns."""
+    return {"version": str(IDENTITY_VERSION), "scope": scope, "endpoint": endpoint}
+
+
 @contextmanager
-def _database() -> "Iterator[DuckDBPyConnection]":
+def map_database() -> "Iterator[DuckDBPyConnection]":
     """A private database that spills to disk instead of growing."""
     import duckdb  # noqa: PLC0415 - heavy; only what reads maps pays for it
 
@@ -86,33 +101,28 @@ class MapWriter:
     """Collects the requests of round 1 in row order; `finish` gives each its draw and key and writes the map."""
 
     def __init__(self) -> None:
-        self._context = _database()
+        self._context = map_database()
         self._con = self._context.__enter__()
-        self._con.execute(
-            "CREATE TABLE built (custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, "
-            "replicate INTEGER, body_sha256 VARCHAR, shard INTEGER, line INTEGER)"
-        )
+        self._con.execute(_BUILT)
 
     def add(self, requests: Sequence[Built]) -> None:
         with self._con.appender("built") as appender:
             appender.append_rows(requests)
 
     def finish(self, target: Path, scope: str, endpoint: str) -> Finished:
-        # the same definition as identity.request_key, for a whole table; a property test holds them together
-        key = "sha256(concat_ws(chr(10), $version, $scope, $endpoint, body_sha256, draw))"
-        numbered = (
-            "SELECT *, row_number() OVER (PARTITION BY body_sha256 ORDER BY row_number, condition, replicate) AS draw "
-            "FROM built"
-        )
-        _publish(
+        numbered = f"SELECT *, row_number() OVER (PARTITION BY body_sha256 {ROW_ORDER}) AS draw FROM built"
+        publish(
             self._con,
-            f"SELECT custom_id, row_number, row_id, condition, replicate, draw, {key} AS request_key, shard, line "
+            f"SELECT custom_id, row_number, row_id, condition, replicate, draw, {KEY} AS request_key, shard, line "
             f"FROM ({numbered}) ORDER BY shard, line",
             target,
-            {"version": str(IDENTITY_VERSION), "scope": scope, "endpoint": endpoint},
+            key_values(scope, endpoint),
         )
-        found = self._con.execute("SELECT count(*), count(DISTINCT body_sha256) FROM built").fetchall()[0]
-        return Finished(*found)
+        return self.counted()
+
+    def counted(self) -> Finished:
+        """How many requests there are, and different prompts among them."""
+        return Finished(*self._con.execute("SELECT count(*), count(DISTINCT body_sha256) FROM built").fetchall()[0])
 
     def __enter__(self) -> Self:
         return self
@@ -125,18 +135,35 @@ class MapWriter:
 
 def write_later(previous: Path, chosen: Iterable[Sequence[Chosen]], target: Path) -> None:
     """The map of a later round: the chosen requests of the previous one, at their new places."""
-    with _database() as con:
+    with map_database() as con:
         con.execute("CREATE TABLE chosen (custom_id VARCHAR, shard INTEGER, line INTEGER)")
         for part in chosen:
             with con.appender("chosen") as appender:
                 appender.append_rows(part)
-        _publish(
+        publish(
             con,
             f"SELECT m.* REPLACE (c.shard AS shard, c.line AS line) FROM {parquet(previous)} m "
-            "JOIN chosen c USING (custom_id) ORDER BY c.shard, c.line",
+            f"JOIN chosen c ON c.custom_id = m.{asked_as(con, previous)} ORDER BY c.shard, c.line, m.row_number",
             target,
             {},
         )
+
+
+def asked_as(con: "DuckDBPyConnection", path: Path) -> str:
+    """The column of a map with the custom_id of the line that answers a request: its own, where none serves several."""
+    described = con.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
+    return ASKED_AS if any(name == ASKED_AS for name, *_ in described) else "custom_id"
+
+
+def served(path: Path, shard: int) -> dict[str, int]:
+    """The lines of a shard that answer several requests, by custom_id, and how many."""
+    with map_database() as con:
+        if asked_as(con, path) != ASKED_AS:
+            return {}
+        rows = con.execute(
+            f"SELECT {ASKED_AS}, count(*) FROM {parquet(path)} WHERE shard = ? GROUP BY 1 HAVING count(*) > 1", [shard]
+        ).fetchall()
+    return dict(rows)
 
 
 def lookup(
@@ -148,9 +175,11 @@ def lookup(
         where, values = "custom_id = ?", [custom_id]
     elif row_id is not None:
         where, values = "row_id = ?", [row_id]
-    with _database() as con:
+    with map_database() as con:
         rows = con.execute(
-            f"SELECT {COLUMNS} FROM {parquet(path)} WHERE {where} ORDER BY shard, line", values
+            f"SELECT {COLUMNS}, {asked_as(con, path)} FROM {parquet(path)} WHERE {where} "
+            "ORDER BY shard, line, row_number",
+            values,
         ).fetchall()
     return [Mapped(*row) for row in rows]
 
@@ -162,27 +191,89 @@ class Others(NamedTuple):
     shards: Sequence[int] = ()
     ids: Sequence[str] = ()
 
+    @property
+    def empty(self) -> bool:
+        return not self.shards and not self.ids
 
-def count_shared(path: Path, others: Iterable[Others]) -> int:
-    """How many requests of a map have the same request_key as some of the others."""
-    with _database() as con:
+
+def select_others(con: "DuckDBPyConnection", other: Others, columns: str) -> str:
+    """A query of these columns over such requests; puts their ids into a table, so run it before the next one."""
+    con.execute("CREATE OR REPLACE TABLE wanted (custom_id VARCHAR)")
+    with con.appender("wanted") as appender:
+        appender.append_rows([(custom_id,) for custom_id in other.ids])
+    shards = ", ".join(str(int(shard)) for shard in other.shards)
+    return (
+        f"SELECT {columns} FROM {parquet(other.path)} "
+        f"WHERE list_contains([{shards}]::INTEGER[], shard) OR custom_id IN (SELECT custom_id FROM wanted)"
+    )
+
+
+def count_shared(paths: Sequence[Path], others: Iterable[Others]) -> int:
+    """How many requests of these maps have the same request_key as some of the others."""
+    with map_database() as con:
         con.execute("CREATE TABLE keys (request_key VARCHAR)")
         for other in others:
-            con.execute("CREATE OR REPLACE TABLE wanted (custom_id VARCHAR)")
-            with con.appender("wanted") as appender:
-                appender.append_rows([(custom_id,) for custom_id in other.ids])
-            con.execute(
-                f"INSERT INTO keys SELECT request_key FROM {parquet(other.path)} "
-                "WHERE list_contains(?, shard) OR custom_id IN (SELECT custom_id FROM wanted)",
-                [list(other.shards)],
-            )
+            con.execute(f"INSERT INTO keys {select_others(con, other, 'request_key')}")
+        shared = "SELECT count(*) FROM {} WHERE request_key IN (SELECT request_key FROM keys)"
+        return sum(int(con.execute(shared.format(parquet(path))).fetchall()[0][0]) for path in paths)
+
+
+class CellCount(NamedTuple):
+    """How many rows are asked under a condition, and in how many requests."""
+
+    rows: int
+    requests: int
+
+
+def count_conditions(paths: Sequence[Path]) -> dict[int, CellCount]:
+    """The size of every condition that some request has, by its number."""
+    maps = " UNION ALL ".join(f"SELECT condition, row_number FROM {parquet(path)}" for path in paths)
+    with map_database() as con:
         rows = con.execute(
-            f"SELECT count(*) FROM {parquet(path)} WHERE request_key IN (SELECT request_key FROM keys)"
+            f"SELECT condition, count(DISTINCT row_number), count(*) FROM ({maps}) GROUP BY 1 ORDER BY 1"
         ).fetchall()
-    return int(rows[0][0])
+    return {number: CellCount(*counts) for number, *counts in rows}
 
 
-def _publish(con: "DuckDBPyConnection", select: str, target: Path, values: dict[str, Any]) -> None:
+class Difference(NamedTuple):
+    """Requests of a run beside those of an earlier one, told apart by row id, condition and replicate."""
+
+    same: int
+    changed: int
+    added: int
+    gone: int
+
+
+class Conditioned(NamedTuple):
+    """The maps of a run's first round, and the text of each of its conditions."""
+
+    paths: Sequence[Path]
+    conditions: Mapping[int, str]
+
+
+def compare(new: Conditioned, old: Conditioned) -> Difference:
+    """What became of the requests of an earlier run."""
+    with map_database() as con:
+        for name, side in (("new", new), ("old", old)):
+            con.execute(f"CREATE TABLE {name}_conditions (number INTEGER, text VARCHAR)")
+            with con.appender(f"{name}_conditions") as appender:
+                appender.append_rows(list(side.conditions.items()))
+            maps = " UNION ALL ".join(
+                f"SELECT row_id, condition, replicate, request_key FROM {parquet(path)}" for path in side.paths
+            )
+            con.execute(
+                f"CREATE VIEW {name} AS SELECT row_id, coalesce(text, '') AS condition, replicate, request_key "
+                f"FROM ({maps}) m LEFT JOIN {name}_conditions c ON c.number = m.condition"
+            )
+        counts = con.execute(
+            "SELECT count(*) FILTER (n.request_key = o.request_key), count(*) FILTER (n.request_key <> o.request_key), "
+            "count(*) FILTER (o.request_key IS NULL), count(*) FILTER (n.request_key IS NULL) "
+            "FROM new n FULL JOIN old o USING (row_id, condition, replicate)"
+        ).fetchall()[0]
+    return Difference(*counts)
+
+
+def publish(con: "DuckDBPyConnection", select: str, target: Path, values: dict[str, Any]) -> None:
     temporary = files.temporary_for(target)
     with files.explained(target):
         con.execute(f"COPY ({select}) TO {literal(str(temporary))} (FORMAT parquet, COMPRESSION zstd)", values)

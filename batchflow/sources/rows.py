@@ -27,7 +27,7 @@ class Rows:
     """A rows.parquet file. `columns` are the stored names in file order, row_number and row_id left out."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         with connection() as database:
             described = database.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
             counted = database.execute(f"SELECT count(*) FROM {parquet(path)}").fetchall()
@@ -46,7 +46,7 @@ class Rows:
         wanted = list(dict.fromkeys(columns))
         names = "".join(f", coalesce({identifier(name)}, '')" for name in wanted)
         query = (
-            f"SELECT row_number, coalesce(row_id, ''){names} FROM {parquet(self._path)}"
+            f"SELECT row_number, coalesce(row_id, ''){names} FROM {parquet(self.path)}"
             f" WHERE row_number BETWEEN {int(first)} AND {int(last)}"
         )
         with connection() as database:

@@ -17,11 +17,12 @@ from batchflow.spec.source_text import without_secrets
 Loc = tuple[str | int, ...]
 
 _SHOWN: Final = 60
-_BODY_KEYS: Final = frozenset(
+BODY_KEYS: Final = frozenset(
     {
         *("model", "temperature", "top_p", "max_tokens", "max_completion_tokens", "frequency_penalty", "n", "stop"),
-        *("presence_penalty", "response_format", "seed", "logprobs", "top_logprobs", "logit_bias", "tools"),
-        *("tool_choice", "reasoning_effort", "verbosity", "service_tier", "store"),
+        *("presence_penalty", "response_format", "seed", "logprobs", "top_logprobs", "tools"),
+        *("tool_choice", "reasoning_effort", "verbosity", "service_tier", "store", "max_output_tokens", "reasoning"),
+        *("instructions", "text", "dimensions", "logit_bias", "prediction", "truncation", "parallel_tool_calls"),
     }
 )
 _PROMPT_KEYS: Final = {
@@ -185,7 +186,7 @@ def _elsewhere(parent: tuple[str, ...], name: str) -> str:
     """Where a key belongs that is known, only not here; empty if it is not."""
     if name in _PROMPT_KEYS:
         return _PROMPT_KEYS[name]
-    if name in _BODY_KEYS:
+    if name in BODY_KEYS:
         return "write it under `parameters`"
     for place in _places():
         if place != parent and name in _fields(place):

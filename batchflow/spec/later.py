@@ -9,12 +9,9 @@ _RESPONSES: Final = "remove the line; answers come from /v1/chat/completions, wh
 # the mapping's path -> key -> what to do instead
 KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
     (): {
-        "design": "remove it: each row is asked once; for several conditions keep one experiment file for each",
         "answer": "remove it; put `response_format` under `parameters`, the answers arrive as text in `content`",
         "budget": "remove it; `batchflow plan` shows how many requests would be sent, `run` asks before it sends them",
-        "reuse": "remove it: answers of earlier runs are not taken over in this version",
         "sample": "remove it; to try a few rows, point `data.source` to a smaller file",
-        "duplicates": "remove it: equal prompts are asked separately in this version",
         "context": "remove it; put the text into the prompt, or into a column of the data",
         "extract": "remove it; the whole answer is in the column `content` of `results`",
         "stages": "remove it; run one experiment after the other",

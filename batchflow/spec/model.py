@@ -12,6 +12,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from batchflow.spec import later
 from batchflow.spec.base import KEY, Strict, Text, refuse
+from batchflow.spec.data import DataSpec
+from batchflow.spec.design import DesignSpec
 from batchflow.spec.provider import LOCAL, ProviderSpec
 from batchflow.spec.units import Duration, Size
 
@@ -19,45 +21,6 @@ SPEC_VERSION: Final = 1
 CHAT: Final = "/v1/chat/completions"
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-
-
-class DataSpec(Strict):
-    """Where the rows come from."""
-
-    source: Text = Field(
-        description="The table, one request per row: a .csv (comma) or .tsv (tab) file in UTF-8 with a header line. "
-        "A relative path starts at the folder of this file.",
-        examples=["personas.csv"],
-    )
-    id: Text | None = Field(
-        default=None,
-        description="The column whose values name the rows for ever, each value once. Without it the row number is the "
-        "id: then do not insert or re-order rows later.",
-        examples=["ID"],
-    )
-    missing: Literal["error", "empty"] = Field(
-        default="error",
-        description="What to do with an empty cell of a column that the prompt uses: stop and name the rows (error), "
-        "or ask with an empty text (empty).",
-        examples=["empty"],
-    )
-
-    @field_validator("source")
-    @classmethod
-    def _readable_source(cls, source: str) -> str:
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
-            raise refuse(f"{KEY}: an address as source {later.NOT_YET}", "download the table and name the file")
-        if "*" in source:
-            raise refuse(f"{KEY}: a pattern for several files {later.NOT_YET}", "join the files into one CSV file")
-        suffix = PurePosixPath(source).suffix.lower()
-        if suffix in later.SOURCES:
-            raise refuse(f"{KEY}: a {suffix} file {later.NOT_YET} as source", later.SOURCES[suffix])
-        if suffix not in {".csv", ".tsv", ".tab"}:
-            raise refuse(
-                f"{KEY}: the name of the table must end in .csv (columns separated by commas) or .tsv (by tabs)",
-                "rename the file accordingly, or save it as CSV (UTF-8)",
-            )
-        return source
 
 
 class PromptSpec(Strict):
@@ -187,6 +150,23 @@ class Experiment(Strict):
         description="Top-level keys of every request's body, e.g. the model; they replace those of the template.",
         examples=[{"model": "gpt-4o", "temperature": 1}],
     )
+    design: DesignSpec = Field(
+        default=DesignSpec(),
+        description="Under which conditions each row is asked, and how often. Without it: once, as the template says.",
+        examples=[{"factors": {"temperature": [0, 1]}, "replicates": 2}],
+    )
+    duplicates: Literal["separate", "share"] = Field(
+        default="separate",
+        description="Prompts that are equal to the byte: ask each (separate), or ask once and use the answer for all "
+        "(share).",
+        examples=["share"],
+    )
+    reuse: Literal["project", "none"] = Field(
+        default="project",
+        description="Final answers that other runs of this project have to the very same request: take them over "
+        "(project), or ask again (none).",
+        examples=["none"],
+    )
     endpoint: Literal["/v1/chat/completions"] = Field(
         default=CHAT, description="The API that answers the requests.", examples=[CHAT]
     )
@@ -281,8 +261,14 @@ class Experiment(Strict):
     def shaping(self) -> dict[str, Any]:
         """The request-shaping keys for the fingerprint, dotted, values equal to the defaults left out.
 
-        Template, prompt and parameters are not here: they enter it through the compiled template.
+        Template, prompt and parameters are not here: they enter it through the compiled template. Nor is the design,
+        whose levels may lie in files.
         """
-        keys = {"data.id": self.data.id, "data.missing": self.data.missing, "endpoint": self.endpoint}
-        defaults = {"data.id": None, "data.missing": "error", "endpoint": CHAT}
+        keys = {
+            "data.id": self.data.id,
+            "data.missing": self.data.missing,
+            "duplicates": self.duplicates,
+            "endpoint": self.endpoint,
+        }
+        defaults = {"data.id": None, "data.missing": "error", "duplicates": "separate", "endpoint": CHAT}
         return {key: value for key, value in keys.items() if value != defaults[key]}

@@ -6,13 +6,13 @@ command), `build.after-publish` (a run of which nothing was sent), `round.before
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from batchflow import failpoints, files
-from batchflow.errors import DataError, Fault, SetupError
+from batchflow.errors import DataError, Fault, SetupError, SpecError
 from batchflow.identity import custom_id, json_text, sha256_hex
 from batchflow.journal.events import Event
 from batchflow.journal.state import RunState
@@ -23,50 +23,92 @@ from batchflow.prompts.template import RowFaults
 from batchflow.results.outcome import Outcome
 from batchflow.sources.maps import Built, Chosen, MapWriter, write_later
 from batchflow.sources.rows import Chunk, Rows
+from batchflow.sources.settling import TAKEN_SHARD, Placed, SettlingWriter
 from batchflow.steps.base import StepName
 from batchflow.steps.collect import read_shard
+from batchflow.steps.take import TAKEN_ROUND, Prior, copy_answers, finals_of
 
 CHUNK: Final = 2_000  # rows rendered at a time
 SHOWN_FAULTS: Final = 20
 HEADROOM: Final = 1.2  # request files, their map and what comes back beside them
 
 
-def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[tuple[Built, bytes]]]:
+class Rendered(NamedTuple):
+    """A request that is ready to be sent: what the map holds of it, its line, the model it asks."""
+
+    built: Built
+    line: bytes
+    model: str
+
+
+def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[Rendered]]:
     """Every request of round 1 in row order, rendered and checked, a chunk at a time; shard and line are not set yet.
 
-    Raises DataError with the rows that cannot be asked.
+    Raises DataError with the rows that cannot be asked, SpecError for a condition of the design that fails.
     """
-    stored = {column.name: column.stored for column in study.reading.columns if column.name in study.template.columns}
+    stored = {column.name: column.stored for column in study.reading.columns if column.name in study.design.columns}
     faults: list[Fault] = []
     count = 0
-    for chunk in rows.chunks(list(stored.values()), size=CHUNK):
-        try:
-            bodies = study.template.render({name: chunk.columns[kept] for name, kept in stored.items()}, chunk.count)
-        except RowFaults as error:
-            count += len(error.faults)
-            faults += error.as_faults(study.source_shown, chunk.first_row, chunk.row_ids)[: SHOWN_FAULTS - len(faults)]
-            continue
-        requests = list(_requests(study, chunk, bodies, fingerprint))
-        wrong = [fault for _, line in requests if (fault := _oversized(study, line)) is not None]
-        count += len(wrong)
-        faults += wrong[: SHOWN_FAULTS - len(faults)]
-        if not faults:
-            yield requests
+    with study.design.assigned(rows.path) as assignment:
+        for chunk in rows.chunks(list(stored.values()), size=CHUNK):
+            found, requests = _chunk(study, chunk, stored, assignment.of(chunk), fingerprint)
+            count += len(found)
+            faults += found[: SHOWN_FAULTS - len(faults)]
+            if not faults:
+                yield requests
     if faults:
         raise DataError(
             faults, hint=f"{count} in all, the first {len(faults)} are shown" if count > len(faults) else ""
         )
 
 
-def _requests(study: Study, chunk: Chunk, bodies: list[bytes], fingerprint: str) -> Iterator[tuple[Built, bytes]]:
-    endpoint = study.spec.experiment.endpoint
+def _chunk(
+    study: Study, chunk: Chunk, stored: Mapping[str, str], assigned: list[Sequence[int]], fingerprint: str
+) -> tuple[list[Fault], list[Rendered]]:
+    """The requests of some rows, and what is wrong with them."""
+    bodies: dict[tuple[int, int], bytes] = {}
+    faults: dict[Fault, None] = {}
+    for place, cell in enumerate(study.design.cells):
+        offsets = [offset for offset, places in enumerate(assigned) if place in places]
+        if not offsets:
+            continue
+        cells: dict[str, list[str]] = {name: [text] * len(offsets) for name, text in cell.constants.items()}
+        for name, kept in stored.items():
+            column = chunk.columns[kept]
+            cells[name] = column if len(offsets) == chunk.count else [column[offset] for offset in offsets]
+        try:
+            rendered = cell.template.render(cells, len(offsets))
+        except RowFaults as error:
+            told = error.at(offsets).as_faults(study.source_shown, chunk.first_row, chunk.row_ids)
+            faults.update(dict.fromkeys(told))  # once, though every condition meets it
+        else:
+            bodies.update(((place, offset), body) for offset, body in zip(offsets, rendered, strict=True))
+    if faults:
+        return list(faults), []
+    requests = list(_requests(study, chunk, bodies, assigned, fingerprint))
+    return [fault for each in requests if (fault := _oversized(study, each.line)) is not None], requests
+
+
+def _requests(
+    study: Study,
+    chunk: Chunk,
+    bodies: Mapping[tuple[int, int], bytes],
+    assigned: list[Sequence[int]],
+    fingerprint: str,
+) -> Iterator[Rendered]:
+    endpoint, replicates = study.spec.experiment.endpoint, study.design.spec.replicates
     middle = f',"method":"POST","url":{json_text(endpoint)},"body":'.encode()
-    for offset, body in enumerate(bodies):
-        number = chunk.first_row + offset
-        name = custom_id(number, 1, 1, fingerprint)
-        line = b'{"custom_id":"' + name.encode() + b'"' + middle + body + b"}\n"
-        check(line, name, endpoint, study.template.model)
-        yield Built(name, number, chunk.row_ids[offset], 1, 1, sha256_hex(body), 0, 0), line
+    for offset, places in enumerate(assigned):
+        number, row_id = chunk.first_row + offset, chunk.row_ids[offset]
+        for place in places:
+            cell, body = study.design.cells[place], bodies[place, offset]
+            digest, condition = sha256_hex(body), cell.condition.number
+            for replicate in range(1, replicates + 1):
+                name = custom_id(number, condition, replicate, fingerprint)
+                line = b'{"custom_id":"' + name.encode() + b'"' + middle + body + b"}\n"
+                check(line, name, endpoint, cell.template.model)
+                built = Built(name, number, row_id, condition, replicate, digest, 0, 0)
+                yield Rendered(built, line, cell.template.model)
 
 
 def check(line: bytes, name: str, endpoint: str, model: str) -> None:
@@ -96,31 +138,115 @@ def _oversized(study: Study, line: bytes) -> Fault | None:
     )
 
 
-def build_first(study: Study, folder: RunFolder, rows: Rows, fingerprint: str) -> tuple[list[Shard], int, int]:
-    """Write the request files and the map of round 1; returns the shards, the requests, and the distinct prompts."""
-    limits = study.spec.experiment.limits
+class BuiltFirst(NamedTuple):
+    """The first round, and what was there before it, on disk: shards of each, requests, distinct prompts."""
+
+    asked: list[Shard]
+    taken: list[Shard]
+    requests: int
+    distinct: int
+
+
+def build_first(
+    study: Study, folder: RunFolder, rows: Rows, fingerprint: str, priors: Sequence[Prior] = ()
+) -> BuiltFirst:
+    """Write the request files and the maps: of what is asked, and of what `priors` have the final answers to."""
     files.make_folder(folder.requests)
     files.make_folder(folder.responses)
-    with (
-        MapWriter() as mapped,
-        ShardCutter(folder, 1, requests=limits.requests_per_batch, bytes_=limits.bytes_per_batch) as cutter,
-    ):
-        for position, requests in enumerate(lines(study, rows, fingerprint)):
-            if position == 0:
-                _check_disk(folder, rows.count, requests)
+    rendered = _watched(folder, rows.count, lines(study, rows, fingerprint))
+    if priors or study.spec.experiment.duplicates == "share":
+        built = _build_settled(study, folder, rendered, priors)
+    else:
+        built = _build_plain(study, folder, rendered)
+    if not built.requests:
+        raise SpecError([
+            study.spec.fault(("design",), "the design leaves no request: no row is asked under any condition",
+                             "widen `where`, or narrow `exclude`")
+        ])  # fmt: skip
+    return built
+
+
+def _cutter(study: Study, folder: RunFolder) -> ShardCutter:
+    limits = study.spec.experiment.limits
+    return ShardCutter(folder, 1, requests=limits.requests_per_batch, bytes_=limits.bytes_per_batch)
+
+
+def _build_plain(study: Study, folder: RunFolder, rendered: Iterable[list[Rendered]]) -> BuiltFirst:
+    """Every request is asked, and gets its place as it is rendered."""
+    with MapWriter() as mapped, _cutter(study, folder) as cutter:
+        for requests in rendered:
             placed = []
-            for built, line in requests:
-                place = cutter.add(line)
-                placed.append(built._replace(shard=place.shard, line=place.line))
+            for each in requests:
+                place = cutter.add(each.line, group=each.model)
+                placed.append(each.built._replace(shard=place.shard, line=place.line))
             mapped.add(placed)
         shards = cutter.close()
         finished = mapped.finish(folder.map(1), study.target.scope, study.spec.experiment.endpoint)
-    return shards, finished.requests, finished.distinct
+    return BuiltFirst(shards, [], finished.requests, finished.distinct)
 
 
-def _check_disk(folder: RunFolder, rows: int, first: list[tuple[Built, bytes]]) -> None:
+def _build_settled(
+    study: Study, folder: RunFolder, rendered: Iterable[list[Rendered]], priors: Sequence[Prior]
+) -> BuiltFirst:
+    """What is answered already is known only when every request is: lines wait in a scratch file meanwhile."""
+    share = study.spec.experiment.duplicates == "share"
+    with SettlingWriter() as settling, files.scratch_folder(folder.path) as scratch:
+        spool = files.ShardFile(scratch / "lines.jsonl")
+        for requests in rendered:
+            settling.add([each.built for each in requests])
+            for each in requests:
+                spool.write(each.line)
+        spool.close()
+        settling.settle(study.target.scope, study.spec.experiment.endpoint, share=share, finals=finals_of(priors))
+        with (
+            _cutter(study, folder) as cutter,
+            ShardCutter(folder, TAKEN_ROUND, requests=TAKEN_SHARD, bytes_=sys.maxsize) as taken,
+            spool.path.open("rb") as handle,
+        ):
+            _place(settling, handle, cutter, taken)
+            asked, kept = cutter.close(), taken.close()
+        targets = {round_: folder.map(round_) for round_, shards in ((TAKEN_ROUND, kept), (1, asked)) if shards}
+        finished = settling.publish(targets, share=share)
+        copy_answers(folder, settling, priors)
+    return BuiltFirst(asked, kept, finished.requests, finished.distinct)
+
+
+def _place(settling: SettlingWriter, spooled: BinaryIO, cutter: ShardCutter, taken: ShardCutter) -> None:
+    """Every leader's line into a file of its round."""
+    placed: list[Placed] = []
+    for decision in settling.decisions():
+        line = spooled.readline()
+        if not decision.leader:
+            continue
+        if decision.taken:
+            place = taken.add(line, group=str(decision.taken), serves=decision.serves)
+            placed.append(Placed(decision.custom_id, TAKEN_ROUND, place.shard, place.line))
+        else:
+            place = cutter.add(line, group=model_of(line), serves=decision.serves)
+            placed.append(Placed(decision.custom_id, 1, place.shard, place.line))
+        if len(placed) >= CHUNK:
+            settling.place(placed)
+            placed = []
+    settling.place(placed)
+
+
+def model_of(line: bytes) -> str:
+    """The model that a request line asks."""
+    return str(json.loads(line)["body"].get("model", ""))
+
+
+def _watched(folder: RunFolder, rows: int, rendered: Iterator[list[Rendered]]) -> Iterator[list[Rendered]]:
+    """The same chunks; after the first one the disk is known to have room for all."""
+    for position, requests in enumerate(rendered):
+        if position == 0 and requests:
+            _check_disk(folder, rows, requests)
+        yield requests
+
+
+def _check_disk(folder: RunFolder, rows: int, first: list[Rendered]) -> None:
     """Refuse before the disk is full, not after."""
-    needed = int(sum(len(line) for _, line in first) / len(first) * rows * HEADROOM)
+    shown = len({each.built.row_number for each in first})
+    needed = int(sum(len(each.line) for each in first) / shown * rows * HEADROOM)
     free = files.free_bytes(folder.path)
     if needed > free:
         raise SetupError(
@@ -130,11 +256,13 @@ def _check_disk(folder: RunFolder, rows: int, first: list[tuple[Built, bytes]]) 
 
 
 def built_event(round_: int, shards: Iterable[Shard]) -> Event:
+    shards = list(shards)
     entries = [
-        {"shard": s["number"], "requests": s["requests"], "bytes": s["bytes"], "sha256": s["sha256"]}
-        for s in map(asdict, shards)
+        {"shard": s.number, "requests": s.requests, "bytes": s.bytes, "sha256": s.sha256}
+        | ({"lines": s.lines} if s.lines != s.requests else {})
+        for s in shards
     ]
-    payload = {"requests": sum(entry["requests"] for entry in entries), "shards": entries}
+    payload = {"requests": sum(shard.requests for shard in shards), "shards": entries}
     return Event("built", payload, step=StepName.BUILD, round=round_)
 
 
@@ -162,12 +290,14 @@ def _owed(folder: RunFolder, last: int, number: int, state: RunState, cutter: Sh
         return
     reading = read_shard(folder, last, number, [file["name"] for file in collected["files"]]).run()
     owed: dict[str, Outcome] = reading.owed
+    serves = reading.serves
     with folder.shard(shard_name(last, number)).open("rb") as handle:
         while part := list(islice(handle, CHUNK)):
             placed = []
             for line in part:
                 name = custom_id_of(line)
                 if name in owed:
-                    placed.append(Chosen(name, *cutter.add(line)))
+                    place = cutter.add(line, group=model_of(line), serves=serves.get(name, 1))
+                    placed.append(Chosen(name, *place))
             if placed:
                 yield placed

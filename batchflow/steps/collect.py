@@ -4,7 +4,7 @@ Crash windows: `collect.before-publish`, `collect.between-files`, `collect.after
 next run takes the whole ones as they are), `collect.after-event`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from os import SEEK_END
 from pathlib import Path
@@ -13,10 +13,15 @@ from typing import Any, BinaryIO, Final
 from batchflow import failpoints, files
 from batchflow.errors import ProviderDoubt, ProviderRefused, ProviderUntrusted, SetupError
 from batchflow.plan.folder import RESULT_KINDS, ResultKind, RunFolder
+from batchflow.plan.model import read_plan
 from batchflow.plan.shards import shard_ids, shard_name
 from batchflow.providers.base import BatchProvider
 from batchflow.results.account import Reading
+from batchflow.results.judge import judge_of
 from batchflow.results.lines import is_json, parse, survey
+from batchflow.results.outcome import Answer
+from batchflow.results.taken import TakenJudge
+from batchflow.sources.maps import served
 from batchflow.steps.base import StepName
 
 SAME_TRIES: Final = 5  # then a file whose size nobody knows is taken to be all there is
@@ -160,7 +165,13 @@ def check_evidence(folder: RunFolder, collected: Iterable[Mapping[str, Any]]) ->
             )
 
 
-def read_shard(folder: RunFolder, round_: int, shard: int, names: Iterable[str]) -> Reading:
-    """A pass over the answers of a collected shard, from the files named in its event."""
+def read_shard(folder: RunFolder, round_: int, shard: int, names: Iterable[str], *, raw: bool = False) -> Reading:
+    """A pass over the answers of a collected shard, from the files named in its event. raw: each carries its line."""
     paths = [folder.responses / name for name in names]
-    return Reading(shard_ids(folder.shard(shard_name(round_, shard))), [path for path in paths if path.exists()])
+    expected = shard_ids(folder.shard(shard_name(round_, shard)))
+    plan = read_plan(folder.manifest)
+    judge: Callable[[bytes], Answer | None] = judge_of(plan)
+    if round_ == 0:
+        judge = TakenJudge(judge)
+    serves = served(folder.map(round_), shard) if plan.duplicates == "share" else None
+    return Reading(expected, [path for path in paths if path.exists()], judge, serves=serves, raw=raw)

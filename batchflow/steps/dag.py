@@ -12,6 +12,7 @@ from batchflow.steps.base import StepName
 NodeState = Literal["done", "running", "waiting", "failed"]
 
 MAPPED: Final = (StepName.UPLOAD, StepName.START, StepName.POLL, StepName.COLLECT)
+FIRST_ASKED: Final = 1
 # how many of the mapped steps a phase has behind it
 _BEHIND: Final = {
     Phase.UPLOAD: 0,
@@ -49,11 +50,13 @@ class Node:
 def nodes(state: RunState) -> Iterator[Node]:
     """Every node of every round that was built, in an order in which they could run."""
     for round_ in sorted(state.rounds):
-        before = () if round_ == 1 else (f"{StepName.LOAD}:r{round_ - 1}",)
+        if round_ < state.round and round_ < FIRST_ASKED:  # what was taken over is part of building
+            continue
+        before = () if round_ <= FIRST_ASKED else (f"{StepName.LOAD}:r{round_ - 1}",)
         yield Node(StepName.BUILD, round_, "", before, "done")
-        for shard in state.shards(round_):
+        for shard in state.shards(round_) if round_ >= FIRST_ASKED else ():
             yield from _mapped(shard)
-        collected = tuple(f"{StepName.COLLECT}:{shard.name}" for shard in state.shards(round_))
+        collected = tuple(f"{StepName.COLLECT}:{shard.name}" for shard in state.shards(round_) if round_)
         loaded = state.loaded is not None and all(s.phase is Phase.COLLECTED for s in state.shards(round_))
         yield Node(StepName.LOAD, round_, "", collected, "done" if loaded else "waiting")
 

@@ -12,10 +12,11 @@ from batchflow.journal.state import IN_FLIGHT, Phase, RunState, ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
 from batchflow.results.outcome import Answer
-from batchflow.sinks.duckdb import BatchRow, ResponseRow, RunRow, Sink
+from batchflow.sinks.duckdb import TAKEN, BatchRow, ResponseRow, RunRow, Sink
 from batchflow.steps.base import StepName
 from batchflow.steps.collect import check_evidence, read_shard
 from batchflow.steps.summary import account_of, state_of
+from batchflow.steps.take import TAKEN_ROUND
 
 
 class Loader:
@@ -113,13 +114,18 @@ def _collected(state: RunState) -> Iterator[ShardState]:
 
 
 def _batch_id(shard: ShardState) -> str:
+    """The id of the shard's batch; what was taken over came in none."""
+    if shard.round == TAKEN_ROUND:
+        return f"{TAKEN}{shard.name}"
     return "" if shard.batch is None else shard.batch.batch_id
 
 
 def _row(answer: Answer, *, raw: bool) -> ResponseRow:
-    """The answer as the table has it: the same names, but what it costs and where it was taken from."""
-    shared = {name: getattr(answer, name) for name in ResponseRow._fields if name not in {"cost_usd", "taken_from"}}
-    return ResponseRow(**shared | {"outcome": answer.outcome.value, "body": answer.body if raw else None})
+    """The answer as the table has it: the same names, and what it costs; what was taken over costs nothing again."""
+    shared = {name: getattr(answer, name) for name in ResponseRow._fields if name != "cost_usd"}
+    cost = None if answer.taken_from is None else 0.0
+    own = {"outcome": answer.outcome.value, "body": answer.body if raw else None, "cost_usd": cost}
+    return ResponseRow(**shared | own)
 
 
 def _batch_row(shard: ShardState) -> BatchRow:

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from batchflow.server.model_names import answering
 from batchflow.server.responder import EMBEDDINGS, RESPONSES, Ask
 from batchflow.server.simulator import Simulator
 from tests.server.client import Client, line
@@ -49,7 +50,7 @@ def test_a_batch_of_responses(client: Client) -> None:
     spent = 0
     for one in results:
         body = one["response"]["body"]
-        assert (body["object"], body["status"], body["model"]) == ("response", "completed", "simulated/gpt-5")
+        assert (body["object"], body["status"], body["model"]) == ("response", "completed", answering("gpt-5"))
         assert body["system_fingerprint"] == "fp_simulated"
         assert body["instructions"] == "You are a nurse."
         assert [item["type"] for item in body["output"]] == ["reasoning", "message"]

@@ -361,7 +361,7 @@ def test_a_map_that_does_not_fit_its_manifest_is_refused_whole(tmp_path: Path, d
     other = make(tmp_path / "elsewhere", rows=[{"A": "x"}])
     shutil.copy(other.folder.map(1), made.folder.map(1))
     with Sink.open(database) as sink:
-        with pytest.raises(SinkError, match="holds 1 requests, the run's manifest says 3"):
+        with pytest.raises(SinkError, match="hold 1 requests, the run's manifest says 3"):
             sink.begin(made.plan, made.folder)
         assert layout.survey(sink._store) is layout.Layout.NONE
 

@@ -1,0 +1,1 @@
+"""Factors, conditions, assignment: what every row is asked under. Pure; reads nothing."""

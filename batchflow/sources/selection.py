@@ -1,0 +1,154 @@
+"""Which conditions are possible for which rows: the SQL conditions of a design, and exactly balanced assignment, both
+decided by DuckDB over the stored rows, out of memory where there are many.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from batchflow import files
+from batchflow.sources.database import connection, identifier, literal, parquet
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_CLOCKS: Final = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "today")
+
+
+class BadCondition(ValueError):
+    """An SQL condition that cannot be used, in DuckDB's words. position: of the condition among all."""
+
+    def __init__(self, position: int, cause: str, remedy: str) -> None:
+        super().__init__(cause)
+        self.position, self.cause, self.remedy = position, cause, remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides. columns: the stored names of the data's columns. factors: name -> type. conditions: number -> its
+    cells in the order of the factors. where must all be true, of exclude none. strata is given for exact balance only.
+    """
+
+    columns: Sequence[str]
+    factors: Mapping[str, str]
+    conditions: Mapping[int, Sequence[Any]]
+    where: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    strata: Sequence[str] | None = None
+    seed: int = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether every condition is possible for every row, and nothing has to be balanced."""
+        return not self.where and not self.exclude and self.strata is None
+
+    def sql(self) -> str:
+        """All conditions as one."""
+        kept = [f"coalesce(CAST(({text}\n) AS BOOLEAN), false)" for text in self.where]
+        left_out = [f"NOT coalesce(CAST(({text}\n) AS BOOLEAN), false)" for text in self.exclude]
+        return " AND ".join([*kept, *left_out]) or "true"
+
+
+def check(rules: Rules) -> None:
+    """Raises BadCondition for the first condition that can be true of no table: syntax, unknown names, chance."""
+    import duckdb  # noqa: PLC0415 - heavy; only what has conditions pays for it
+
+    with connection() as database:
+        columns = [f"{identifier(name)} VARCHAR" for name in rules.columns]
+        factors = [f"{identifier(name)} {type_}" for name, type_ in rules.factors.items()]
+        database.execute(f"CREATE TABLE d (row_number BIGINT, row_id VARCHAR{''.join(f', {one}' for one in columns)})")
+        database.execute(f"CREATE TABLE c (number INTEGER{''.join(f', {one}' for one in factors)})")
+        chance = _of_chance(database)
+        _close(database)
+        for position, text in enumerate([*rules.where, *rules.exclude]):
+            query = f"SELECT 1 FROM d, c WHERE CAST(({text}\n) AS BOOLEAN)"
+            try:
+                several = len(database.extract_statements(query)) != 1
+                database.execute(query).fetchall()
+            except duckdb.Error as error:
+                raise BadCondition(position, _said(error), "correct the condition; its names are those of columns and "
+                                   f"factors: {', '.join([*rules.columns, *rules.factors])}") from error  # fmt: skip
+            words = {word.lower() for word in re.findall(r"[A-Za-z_]\w*(?=\s*\()", text)} & chance
+            words |= {word.lower() for word in re.findall(r"[A-Za-z_]\w*", text)} & set(_CLOCKS)
+            if several or words:
+                cause = (
+                    f"{', '.join(sorted(words))} gives another result every time" if words else "this is no condition"
+                )
+                raise BadCondition(position, cause, "use columns and factors only: who is asked must never change")
+
+
+def _of_chance(database: "DuckDBPyConnection") -> set[str]:
+    """The functions that give another result every time."""
+    rows = database.execute("SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'")
+    return {name for (name,) in rows.fetchall()}
+
+
+def _close(database: "DuckDBPyConnection") -> None:
+    """Nothing of the user's reaches a file from here on."""
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+
+
+def _said(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+class Selection:
+    """The possible pairs of row and condition, in order. Open for one pass over the rows."""
+
+    def __init__(self, rows: Path, rules: Rules) -> None:
+        self._rows, self._rules, self._stack = rows, rules, ExitStack()
+
+    def __enter__(self) -> Self:
+        """Raises BadCondition where a condition fails for some row."""
+        import duckdb  # noqa: PLC0415 - heavy; only what has conditions pays for it
+
+        with self._stack:
+            scratch = self._stack.enter_context(files.scratch_folder())
+            self._database = self._stack.enter_context(connection(scratch, str(scratch / "pairs.duckdb")))
+            self._prepare()
+            try:
+                self._decide()
+            except duckdb.Error as error:
+                raise BadCondition(0, _said(error), "cells are text: guard casts with try_cast(…)") from error
+            self._stack = self._stack.pop_all()
+        return self
+
+    def _prepare(self) -> None:
+        rules, database = self._rules, self._database
+        names = "".join(f", {identifier(name)}" for name in rules.columns)
+        database.execute(f"CREATE TABLE d AS SELECT row_number, row_id{names} FROM {parquet(self._rows)}")
+        factors = "".join(f", {identifier(name)} {type_}" for name, type_ in rules.factors.items())
+        database.execute(f"CREATE TABLE c (number INTEGER{factors})")
+        places = ", ".join("?" * (1 + len(rules.factors)))
+        for number, cells in rules.conditions.items():
+            database.execute(f"INSERT INTO c VALUES ({places})", [number, *cells])
+        _close(database)
+
+    def _decide(self) -> None:
+        rules = self._rules
+        pairs = f"SELECT d.row_number, d.row_id, c.number FROM d, c WHERE {rules.sql()}"
+        if rules.strata is None:
+            query = f"SELECT row_number, number FROM ({pairs}) ORDER BY row_number, number"
+        else:
+            strata = "".join(f"d.{identifier(name)}, " for name in rules.strata)
+            # one rank over all strata, one after the other: balanced within each, and over all
+            chance = f"sha256(concat_ws(chr(10), {literal(str(rules.seed))}, d.row_id))"
+            query = (
+                "SELECT row_number, numbers[1 + rank % len(numbers)] AS number FROM (SELECT d.row_number, p.numbers, "
+                f"row_number() OVER (PARTITION BY p.numbers ORDER BY {strata}{chance}, d.row_number) - 1 AS rank "
+                f"FROM d JOIN (SELECT row_number, list(number ORDER BY number) AS numbers FROM ({pairs}) "
+                "GROUP BY row_number) p ON p.row_number = d.row_number) ORDER BY row_number"
+            )
+        self._database.execute(f"CREATE TABLE pairs AS {query}")
+
+    def possible(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Row number and condition number of every pair, for the rows from `first` to `last`."""
+        query = "SELECT row_number, number FROM pairs WHERE row_number BETWEEN ? AND ? ORDER BY row_number, number"
+        yield from self._database.execute(query, [first, last]).fetchall()
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()

@@ -1,0 +1,114 @@
+"""Take over what other runs of the project have bought: final answers to the very same requests, as raw lines, into the
+folder of a new run. Part of building: nothing of it shows before the run is published.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+from batchflow import files
+from batchflow.errors import BatchflowError
+from batchflow.journal.events import Event
+from batchflow.journal.state import RunState, ShardState
+from batchflow.plan.folder import RunFolder
+from batchflow.plan.shards import Shard
+from batchflow.results.account import Reading
+from batchflow.results.taken import unwrap, wrap
+from batchflow.sources.maps import Others
+from batchflow.sources.settling import Settled, SettlingWriter, Taken
+from batchflow.steps.base import StepName
+from batchflow.steps.collect import read_shard
+
+TAKEN_ROUND: Final = 0  # the round whose answers were there before anything was asked
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Another run of the same scope, as it stands."""
+
+    folder: RunFolder
+    state: RunState
+
+    def finals(self) -> Iterator[tuple[ShardState, Others]]:
+        """The requests that have a final outcome, shard by shard, newest round first."""
+        for shard in sorted(self.state.shards(), key=lambda each: -each.round):
+            if shard.collected is None:
+                continue
+            path = self.folder.map(shard.round)
+            if not shard.collected["account"]["owed"]:
+                yield shard, Others(path, shards=[shard.number])
+                continue
+            ids = [answer.custom_id for answer in _reading(self, shard) if not answer.owed]
+            if ids:
+                yield shard, Others(path, ids=ids)
+
+
+def _reading(prior: Prior, shard: ShardState, *, raw: bool = False) -> Reading:
+    names = [file["name"] for file in (shard.collected or {})["files"]]
+    return read_shard(prior.folder, shard.round, shard.number, names, raw=raw)
+
+
+def finals_of(priors: Sequence[Prior]) -> Iterator[Settled]:
+    """The final answers of other runs, for `SettlingWriter.settle`."""
+    for run, prior in enumerate(priors):
+        for shard, requests in prior.finals():
+            yield Settled(run, shard.round, shard.number, requests)
+
+
+def taken_file(shard: int) -> str:
+    """The name of a file of answers taken over."""
+    return "r0-taken.jsonl" if shard == 1 else f"r0-taken-{shard:05d}.jsonl"
+
+
+def copy_answers(folder: RunFolder, writer: SettlingWriter, priors: Sequence[Prior]) -> None:
+    """Write the lines taken over. Raises BatchflowError if an answer is not where another run says it is."""
+    with ExitStack() as stack:
+        targets: dict[int, BinaryIO] = {}
+        for (run, round_, number), count in writer.taken().items():
+            prior, wanted = priors[run], dict(writer.taken_from(run, round_, number))
+            for answer in _reading(prior, prior.state.shard(round_, number), raw=True):
+                taken = wanted.pop(answer.custom_id, None)
+                if taken is None:
+                    continue
+                if taken.shard not in targets:
+                    path = folder.responses / taken_file(taken.shard)
+                    targets[taken.shard] = stack.enter_context(files.atomic_writer(path))
+                targets[taken.shard].write(_record(prior, round_, taken, answer.raw or b""))
+            if wanted:
+                raise BatchflowError(
+                    f"{len(wanted)} of {count} answers of {prior.folder.run} could not be taken over",
+                    hint="its response files were changed; put them back from a backup, or use `reuse: none`",
+                )
+
+
+def _record(prior: Prior, round_: int, taken: Taken, raw: bytes) -> bytes:
+    """The record here; what was taken over itself keeps the place where it was bought."""
+    if round_ == TAKEN_ROUND and (found := unwrap(raw)) is not None:
+        return wrap(taken.ours, found[1], found[2])
+    origin: Mapping[str, Any] = {"run": prior.folder.run, "round": round_, "custom_id": taken.theirs}
+    return wrap(taken.ours, origin, raw)
+
+
+def taken_events(folder: RunFolder, shards: Sequence[Shard], built: Event) -> list[Event]:
+    """The events of a round that was answered before it was asked."""
+    events = [built]
+    for shard in shards:
+        name = taken_file(shard.number)
+        path = folder.responses / name
+        file = {
+            "name": name,
+            "bytes": path.stat().st_size,
+            "lines": shard.lines,
+            "sha256": files.sha256_of(path),
+            "lost": False,
+        }
+        account = read_shard(folder, TAKEN_ROUND, shard.number, [name]).run().account
+        payload = {"batch_id": "", "files": [file], "account": account.to_json()}
+        events.append(Event("collected", payload, step=StepName.BUILD, round=TAKEN_ROUND, shard=shard.number))
+    return events
+
+
+def reused(state: RunState) -> int:
+    """Requests whose answer was taken over."""
+    return sum(shard.requests for shard in state.rounds.get(TAKEN_ROUND, {}).values())

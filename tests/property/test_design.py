@@ -1,0 +1,131 @@
+"""For any table and design: what is planned is what is built; rows keep their conditions; exact balance is exact."""
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchflow.engine.planning import plan_run
+from batchflow.files import scratch_folder
+from batchflow.plan.study import compile_study
+from batchflow.sources.maps import count_conditions
+from batchflow.spec.load import load_spec
+
+SLOW = settings(max_examples=25, deadline=None)
+WORDS = st.sampled_from(["a", "b", "ä b", "x,y", 'q"', "0", "007", "lang" * 30, "\u2028"])
+
+
+@st.composite
+def designs(draw: st.DrawFn) -> dict[str, Any]:
+    factors: dict[str, Any] = {}
+    if draw(st.booleans()):
+        factors["temperature"] = draw(st.lists(st.sampled_from([0, 1, 0.5, None]), min_size=1, max_size=3, unique=True))
+    if draw(st.booleans()):
+        factors["model"] = draw(st.lists(st.sampled_from(["m-1", "m-2", "m-3"]), min_size=1, max_size=3, unique=True))
+    factors["frame"] = draw(st.lists(WORDS, min_size=1, max_size=3, unique=True))
+    between = draw(st.booleans())
+    return {
+        "factors": factors,
+        "replicates": draw(st.integers(1, 3)),
+        "assign": "between" if between else "within",
+        "balance": draw(st.sampled_from(["hash", "exact"])) if between else "hash",
+        "where": draw(st.sampled_from([[], ["word <> 'a'"], ["frame <> 'a' OR word = 'b'"]])),
+    }
+
+
+def build(folder: Path, rows: dict[str, str], design: dict[str, Any], **keys: Any) -> Any:
+    lines = [f'{name},"{word}"' for name, word in rows.items()]
+    (folder / "rows.csv").write_text("\n".join(["id,word", *lines]) + "\n", encoding="utf-8")
+    spec = {
+        "version": 1, "name": "d", "data": {"source": "rows.csv", "id": "id"},
+        "prompt": {"user": "{{word}} {{frame}}"}, "parameters": {"model": "m-0"}, "design": design, "provider": "local",
+        "limits": {"requests_per_batch": 7}, **keys,
+    }  # fmt: skip
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(spec, allow_unicode=True), encoding="utf-8")
+    return plan_run(compile_study(load_spec(folder / "experiment.yaml")), fresh=True).run
+
+
+def asked(run: Any) -> dict[str, list[tuple[str, str, str]]]:
+    """custom_id -> what is asked, for every line of the request files."""
+    found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for path in sorted(run.folder.requests.glob("*.jsonl")):
+        models = set()
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            request = json.loads(line)
+            body = request["body"]
+            models.add(body["model"])
+            row = request["custom_id"].partition("-")[0]
+            key = (body["messages"][0]["content"], str(body.get("temperature", "-")), body["model"])
+            found[str(int(row))].append(key)
+        assert len(models) == 1, "several models in one file"
+    return found
+
+
+ROWS = st.lists(WORDS.map(lambda word: word.replace('"', "'")), min_size=1, max_size=9)
+
+
+@SLOW
+@given(ROWS, designs())
+def test_planned_is_built(words: list[str], design: dict[str, Any]) -> None:
+    rows = {f"r{number}": word for number, word in enumerate(words, 1)}
+    expected = 0
+    frames, word_of = design["factors"]["frame"], list(rows.values())
+    others = len(design["factors"].get("temperature", [0])) * len(design["factors"].get("model", [0]))
+    for word in word_of:
+        kept = [frame for frame in frames if _holds(design["where"], word, frame)]
+        cells = len(kept) * others
+        expected += (min(1, cells) if design["assign"] == "between" else cells) * design["replicates"]
+    with scratch_folder() as folder:
+        if not expected:
+            return
+        run = build(folder, rows, design)
+        lines = asked(run)
+        assert sum(map(len, lines.values())) == run.plan.requests == expected
+        assert sum(shard.requests for shard in run.state.shards()) == expected
+        assert sum(count.requests for count in count_conditions(run.folder.first_maps()).values()) == expected
+
+
+def _holds(where: list[str], word: str, frame: str) -> bool:
+    if not where:
+        return True
+    return word != "a" if "frame" not in where[0] else frame != "a" or word == "b"
+
+
+@SLOW
+@given(ROWS, ROWS, designs(), st.randoms())
+def test_rows_keep_what_they_are_asked_when_others_come_and_all_are_shuffled(
+    words: list[str], more: list[str], design: dict[str, Any], chance: Any
+) -> None:
+    design = design | {"balance": "hash"}
+    first = {f"r{number}": word for number, word in enumerate(words, 1)}
+    items = [*first.items(), *((f"n{number}", word) for number, word in enumerate(more, 1))]
+    chance.shuffle(items)
+    with scratch_folder() as one, scratch_folder() as two:
+        if not any(_holds(design["where"], word, frame) for word in words for frame in design["factors"]["frame"]):
+            return
+        before, after = asked(build(one, first, design)), asked(build(two, dict(items), design))
+        place = {name: str(number) for number, (name, _) in enumerate(items, 1)}
+        for number, name in enumerate(first, 1):
+            assert Counter(before.get(str(number), [])) == Counter(after.get(place[name], []))
+
+
+@SLOW
+@given(st.lists(st.sampled_from("xyz"), min_size=1, max_size=30), st.integers(2, 4), st.integers(0, 3))
+def test_exact_balance_within_strata_and_over_all(strata: list[str], levels: int, seed: int) -> None:
+    rows = {f"r{number}": word for number, word in enumerate(strata, 1)}
+    design = {
+        "factors": {"frame": [f"f{number}" for number in range(levels)]},
+        "assign": "between", "balance": "exact", "strata": ["word"], "seed": seed,
+    }  # fmt: skip
+    with scratch_folder() as folder:
+        lines = asked(build(folder, rows, design))
+    said = [(key[0].split(" ")[0], key[0].split(" ")[1]) for keys in lines.values() for key in keys]
+    assert len(said) == len(rows)
+    frames = design["factors"]["frame"]  # type: ignore[index]
+    for group in [said, *([each for each in said if each[0] == word] for word in set(strata))]:
+        counts = [sum(frame == each[1] for each in group) for frame in frames]
+        assert max(counts) - min(counts) <= 1, counts
