@@ -106,7 +106,7 @@ def _operations() -> Mapping[str, Schema]:
         },
         "files.retrieve": {**one_file, **_answers(_ref("File"), 404)},
         "files.delete": {**one_file, **_answers(_ref("Deleted"), 404)},
-        "files.content": {**one_file, **_answers({}, 404, kind="application/octet-stream")},
+        "files.content": _content(),
         "batches.create": {
             "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("NewBatch")}}},
             **_answers(_ref("Batch")),
@@ -126,6 +126,19 @@ def _asking(prompt: str, answer: str) -> Schema:
     said = {"object": {"const": answer}, "model": _TEXT, "usage": {"type": "object"}}
     content = {"application/json": {"schema": body}}
     return {"requestBody": {"required": True, "content": content}, **_answers(_object(**said))}
+
+
+def _content() -> Schema:
+    """A file, whole or in part."""
+    kind = "application/octet-stream"
+    part = {"name": "Range", "in": "header", "required": False, "schema": _TEXT}
+    content = {"parameters": [_in_path("file_id"), part], **_answers({}, 404, kind=kind)}
+    content["responses"]["206"] = {
+        "description": "The part that Range names.",
+        "content": {kind: {"schema": {}}, "multipart/byteranges": {"schema": {}}},
+    }
+    content["responses"]["416"] = {"description": "The file ends before the part that Range names."}
+    return content
 
 
 def _upload() -> Schema:

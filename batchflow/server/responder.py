@@ -13,7 +13,7 @@ RESPONDER_VERSION: Final = LOCAL_RESPONDER_VERSION
 REPLAY: Final = "replay"
 RESPONDERS: Final = (RESPONDER, REPLAY)
 
-OUTCOMES: Final = ("refusal", "truncated", "filtered", "empty")
+OUTCOMES: Final = ("refusal", "truncated", "filtered", "empty", "no_content", "not_json", "failed", "commentary")
 
 CHAT: Final = "/v1/chat/completions"
 RESPONSES: Final = "/v1/responses"
@@ -113,6 +113,11 @@ def cut(text: str, limit: int | None) -> str:
 def size_of(text: str) -> int:
     """Bytes of a text, which may hold what is no character."""
     return len(text.encode(errors="replace"))
+
+
+def not_json(text: str) -> str:
+    """The text, so that no schema was heeded and no parser takes it."""
+    return "{" + text
 
 
 def whole(value: Any) -> int | None:

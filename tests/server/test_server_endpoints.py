@@ -80,6 +80,13 @@ def test_a_response_cut_refused_filtered_or_all_thought() -> None:
     plain = _response(max_output_tokens=10, reasoning={"effort": "none"})
     assert [item["type"] for item in plain["output"]] == ["message"]
     assert plain["usage"]["output_tokens"] <= 10
+    failed = _response(outcome="failed")
+    assert (failed["status"], failed["error"]["code"], failed["completed_at"]) == ("failed", "server_error", None)
+    assert [item["type"] for item in _response(outcome="no_content")["output"]] == ["reasoning"]
+    assert _response(outcome="not_json")["output"][1]["content"][0]["text"].startswith("{")
+    commented = [item for item in _response(outcome="commentary")["output"] if item["type"] == "message"]
+    assert [item["phase"] for item in commented] == ["commentary", "final_answer"]
+    assert commented[0]["id"] != commented[1]["id"]
     assert _response(store=False)["output"][0]["encrypted_content"]
 
 
