@@ -271,8 +271,8 @@ def _conditions(design: Design) -> tuple[ConditionFacts, ...]:
 def _copy_spec(study: Study, building: RunFolder) -> None:
     files.make_folder(building.spec)
     files.atomic_write(building.spec / SPEC_NAME, study.spec.content)
-    for path in study.files:
-        files.copy_in(path, building.spec / path.name)
+    for path, name in study.copies():
+        files.copy_in(path, building.spec / name)
 
 
 def _git_commit(folder: Path) -> str:

@@ -2,21 +2,24 @@
 or when the rows are rendered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from batchflow.errors import Fault, SpecError
+from batchflow.errors import Fault, InvalidInput, SpecError, TemplateError
 from batchflow.identity import fingerprint, json_bytes, sha256_hex
 from batchflow.plan.design import Design, compile_design
 from batchflow.plan.target import Target, resolve
 from batchflow.prompts.body import Body, Locator, Place
 from batchflow.prompts.compile import compile_template
-from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_json_template
+from batchflow.prompts.context import Insert, read_insert
+from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_template
 from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
-from batchflow.spec.explain import Loc
+from batchflow.spec.endpoints import RAW
 from batchflow.spec.load import Spec
+from batchflow.spec.places import Loc
 
 SPEC_NAME: Final = "experiment.yaml"
 
@@ -50,6 +53,17 @@ class Study:
             target=target,
             shown=self.source_shown,
         )
+
+    def copies(self) -> Iterator[tuple[Path, str]]:
+        """Each of `files`, and the name of its copy in a run's folder: its own, unless another one has that."""
+        taken = {SPEC_NAME}
+        for path in self.files:
+            name, number = path.name, 1
+            while name.lower() in taken:
+                number += 1
+                name = f"{path.stem}-{number}{path.suffix}"
+            taken.add(name.lower())
+            yield path, name
 
     def fingerprint(self, rows_sha256: str) -> str:
         """The identity of a run of this study over these rows."""
@@ -92,6 +106,8 @@ def compile_study(spec: Spec, provider: str | None = None) -> Study:
     if not source.is_file():
         raise SpecError([_missing_file(spec, ("data", "source"), source)])
     target = resolve(experiment.provider, provider)
+    if (fault := _asks_nobody(spec, target)) is not None:
+        raise SpecError([fault])
     reading = inspect(source, experiment.data.source)
     names = [column.name for column in reading.columns]
     if experiment.data.id is not None and experiment.data.id.strip() not in names:
@@ -99,21 +115,60 @@ def compile_study(spec: Spec, provider: str | None = None) -> Study:
         raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
     body, template_file = _body(spec)
     body = body.with_parameters(experiment.parameters, _locator(spec, "parameters"))
-    design = compile_design(spec, body, reading.columns, compile_template)
-    files = (*([template_file] if template_file else []), *design.files)
-    return Study(spec, target, reading, design, source, files)
+    context, inserts = _context(spec, names)
+    compiled = partial(compile_template, endpoint=experiment.endpoint, context=context)
+    design = compile_design(spec, body, reading.columns, compiled)
+    files = dict.fromkeys((*template_file, *inserts, *design.files))
+    return Study(spec, target, reading, design, source, tuple(files))
 
 
-def _body(spec: Spec) -> tuple[Body, Path | None]:
+def _body(spec: Spec) -> tuple[Body, tuple[Path, ...]]:
+    """The body, and the file it came from, if any."""
     template, prompt = spec.experiment.template, spec.experiment.prompt
     if prompt is not None:
-        return body_from_prompt(prompt.system, prompt.user, _PromptLocator(spec)), None
+        return body_from_prompt(prompt.system, prompt.user, _PromptLocator(spec), spec.experiment.endpoint), ()
     if isinstance(template, str):
-        path = spec.resolve(template)
-        if not path.is_file():
-            raise SpecError([_missing_file(spec, ("template",), path)])
-        return read_json_template(path, template), path
-    return body_from_mapping(template or {}, _locator(spec, "template")), None
+        path = _named_file(spec, ("template",), template)
+        return read_template(path, template), (path,)
+    return body_from_mapping(template or {}, _locator(spec, "template")), ()
+
+
+def _context(spec: Spec, columns: Sequence[str]) -> tuple[dict[str, Insert], list[Path]]:
+    """The named inserts and their files; all faults of all of them together."""
+    inserts: dict[str, Insert] = {}
+    paths: list[Path] = []
+    faults: list[Fault] = []
+    kinds = dict.fromkeys(spec.experiment.design.factors, "a factor") | dict.fromkeys(columns, "a column of the table")
+    for name, file in spec.experiment.context.items():
+        if name in kinds:
+            cause = f"the insert {name!r} has the name of {kinds[name]}: {{{{{name}}}}} would mean either"
+            faults.append(spec.fault(("context", name), cause, "give the insert another name", key=True))
+            continue
+        try:
+            paths.append(_named_file(spec, ("context", name), file))
+            inserts[name] = read_insert(paths[-1], file)
+        except InvalidInput as error:
+            faults += error.faults
+    if faults:
+        raise TemplateError(faults)
+    return inserts, paths
+
+
+def _named_file(spec: Spec, loc: Loc, file: str) -> Path:
+    path = spec.resolve(file)
+    if not path.is_file():
+        raise SpecError([_missing_file(spec, loc, path)])
+    return path
+
+
+def _asks_nobody(spec: Spec, target: Target) -> Fault | None:
+    """The local provider has no answers of the endpoints that are loaded raw."""
+    endpoint = spec.experiment.endpoint
+    if not target.simulated or endpoint not in RAW:
+        return None
+    cause = f"the local provider does not answer {endpoint}: it draws no pictures and makes no films"
+    remedy = "ask a provider that does: `provider: openai`; `batchflow plan` shows the requests, free of charge"
+    return spec.fault(("endpoint",), cause, remedy)
 
 
 def _missing_file(spec: Spec, loc: Loc, path: Path) -> Fault:
@@ -139,4 +194,4 @@ class _PromptLocator:
 
     def __call__(self, place: Place, cause: str, remedy: str) -> Fault:
         loc: Loc = ("prompt", *place.path) if place.path[:1] in {("system",), ("user",)} else ("parameters",)
-        return self._spec.fault(loc, cause, remedy, inside=place.offset)
+        return self._spec.fault(loc, cause, remedy, key=place.key, inside=place.offset)
