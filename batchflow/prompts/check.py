@@ -3,6 +3,7 @@
 Slots may stand for what a row brings. Names and values of parameters are the provider's to judge.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from batchflow.spec.endpoints import (
     VIDEOS,
 )
 
+_ANY_VALUE: Final = re.compile(r"\s*\{\{.*\|\s*json\s*\}\}\s*", re.DOTALL)  # in YAML, where a filter makes a value
 MOST_INPUTS: Final = 2_048  # texts in one embeddings request
 _MODELS: Final = {
     EMBEDDINGS: "text-embedding-3-small",
@@ -65,6 +67,11 @@ def inputs_of(body: Mapping[str, Any]) -> int:
     return len(texts) if isinstance(texts, list) and not tokens else 1
 
 
+def _from_row(node: Any) -> bool:
+    """Whether a row brings the value, of which nothing is known yet."""
+    return isinstance(node, Value) or (isinstance(node, Text) and _ANY_VALUE.fullmatch(node.text) is not None)
+
+
 def _batch_line(root: Mapping[str, Any]) -> list[Problem]:
     keys = [key for key in ("custom_id", "method", "url", "body") if key in root]
     if not keys:
@@ -90,7 +97,7 @@ def _model(root: Mapping[str, Any], endpoint: str) -> list[Problem]:
 
 def _messages(root: Mapping[str, Any]) -> list[Problem]:
     messages = root.get("messages")
-    if isinstance(messages, Value):
+    if _from_row(messages):
         return []
     remedy = 'write "messages": [{"role": "user", "content": "…"}]'
     if "messages" not in root:
@@ -101,7 +108,7 @@ def _messages(root: Mapping[str, Any]) -> list[Problem]:
         return [Problem(("messages",), "messages must be a list with at least one message", remedy)]
     problems = []
     for position, message in enumerate(messages):
-        if isinstance(message, Value):
+        if _from_row(message):
             continue
         if not isinstance(message, Mapping):
             problems.append(Problem(("messages", position), "a message must be an object", remedy))
@@ -140,7 +147,7 @@ def _asked(key: str, example: str, root: Mapping[str, Any]) -> list[Problem]:
 
 def _stored_prompt(root: Mapping[str, Any]) -> bool:
     prompt = root.get("prompt")
-    return isinstance(prompt, Value) or (isinstance(prompt, Mapping) and "id" in prompt)
+    return _from_row(prompt) or (isinstance(prompt, Mapping) and "id" in prompt)
 
 
 def _responses_input(root: Mapping[str, Any]) -> list[Problem]:
@@ -153,7 +160,7 @@ def _responses_input(root: Mapping[str, Any]) -> list[Problem]:
     problems = _asked("input", '"…"', root)
     items = root.get("input")
     for position, item in enumerate(items if isinstance(items, list) else []):
-        if not isinstance(item, Mapping | Value):
+        if not (isinstance(item, Mapping) or _from_row(item)):
             remedy = 'write {"role": "user", "content": "…"}'
             problems.append(Problem(("input", position), "an item of input must be an object", remedy))
     return problems

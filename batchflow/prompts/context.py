@@ -107,7 +107,9 @@ def _table(source: SourceText, *, tabs: bool) -> Table:
     faults = _faults_of_header(source, first, names)
     faults += [
         source.fault(
-            source.offset(line), f"{len(cells)} cells in a table of {len(names)} columns", "quote cells with separators"
+            source.offset(line),
+            f"{len(cells)} cell{'s'[: len(cells) > 1]} in a table of {len(names)} columns",
+            "put cells that hold separators into quotes",
         )
         for line, cells in body
         if len(cells) != len(names)

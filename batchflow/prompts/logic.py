@@ -147,9 +147,10 @@ class Logic:
     """Compiles the expressions and templates of one body, for the columns and inserts that there are."""
 
     def __init__(self, columns: Collection[str], context: Mapping[str, Insert] = MappingProxyType({})) -> None:
-        self._columns, self._inserts = tuple(columns), tuple(context)
+        self._columns = tuple(columns)
+        # not among the environment's globals: names that stand there are not found in a tree any more
+        self._inserts = {name: insert.value for name, insert in context.items()}
         self._environment = _environment()
-        self._environment.globals.update({name: insert.value for name, insert in context.items()})
 
     def expression(self, source: str) -> Program:
         """What stands between `{{` and `}}`. Errors: LogicFault."""
@@ -188,7 +189,7 @@ class Logic:
     def _program(self, tree: nodes.Template, columns: tuple[str, ...], inserts: tuple[str, ...]) -> Program:
         tree.set_environment(self._environment)
         try:
-            return Program(self._environment.from_string(tree), columns, inserts)
+            return Program(self._environment.from_string(tree, self._inserts), columns, inserts)
         except jinja2.TemplateError as error:
             raise LogicFault(_first_line(error), "correct the expression") from None
         except SyntaxError as error:
@@ -207,10 +208,11 @@ class Logic:
     def _check(self, tree: nodes.Template) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The columns and the inserts that are read. Errors: LogicFault for a name that does not exist."""
         try:
-            undeclared = meta.find_undeclared_variables(tree)
+            names = meta.find_undeclared_variables(tree) - set(self._environment.globals)
         except jinja2.TemplateSyntaxError as error:  # a filter or test that does not exist
             raise self._syntax(error) from None
-        names = undeclared - set(self._environment.globals)
+        inserts = tuple(name for name in self._inserts if name in names)
+        names.difference_update(inserts)
         known = set(_variables(self._columns))
         used = set(self._row_columns(tree)) if "row" in names else set()
         names.discard("row")
@@ -218,7 +220,6 @@ class Logic:
             if name not in known:
                 raise self._no_column(name)
         used |= names
-        inserts = tuple(name for name in self._inserts if name in undeclared)
         return tuple(column for column in self._columns if column in used), inserts
 
     def _row_columns(self, tree: nodes.Template) -> Iterator[str]:

@@ -104,9 +104,7 @@ SHAPES: list[tuple[str, Any, Outcome, str | None]] = [
 
 
 @pytest.mark.parametrize("known", [KNOWN, UNKNOWN])
-@pytest.mark.parametrize(
-    ("body", "outcome", "content"), [pytest.param(*rest, id=name) for name, *rest in SHAPES]
-)
+@pytest.mark.parametrize(("body", "outcome", "content"), [pytest.param(*rest, id=name) for name, *rest in SHAPES])
 def test_shapes_of_responses(body: Any, outcome: Outcome, content: str | None, *, known: bool) -> None:
     answer = read(RESPONSES if known else "", body)
     assert (answer.outcome, answer.owed) == (outcome, False)
