@@ -156,9 +156,11 @@ def test_no_line_whatever_it_holds_is_more_than_a_line(record: bytes) -> None:
 
 # the words that parsers look for, so that a body of chance gets into every corner of them
 WORDS = st.sampled_from(
-    [*("output", "data", "results", "choices", "content", "text", "type", "message", "phase", "status", "usage")]
-    + [*("output_text", "refusal", "final_answer", "function_call", "completed", "failed", "incomplete", "object")]
-    + [*("incomplete_details", "reason", "embedding", "index", "input_tokens", "response", "text_completion", "model")]
+    [
+        *("output", "data", "results", "choices", "content", "text", "type", "message", "phase", "status", "usage"),
+        *("output_text", "refusal", "final_answer", "function_call", "completed", "failed", "incomplete", "object"),
+        *("incomplete_details", "reason", "embedding", "index", "input_tokens", "response", "text_completion", "model"),
+    ]
 )
 BODIES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | WORDS,

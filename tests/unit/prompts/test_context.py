@@ -46,6 +46,12 @@ TABLE = (
     "| code | label | items |\n| --- | --- | --- |\n| 1 | Price, value | a |\n"
     '| 2 | Taste \\| "good" | b |\n| 3 | two<br>lines | c |'
 )
+LISTED = '1=Price, value;2=Taste | "good";3=two\nlines;'
+ROWS = [
+    {"code": "1", "label": "Price, value", "items": "a"},
+    {"code": "2", "label": 'Taste | "good"', "items": "b"},
+    {"code": "3", "label": "two\nlines", "items": "c"},
+]
 
 
 @pytest.mark.parametrize(
@@ -56,11 +62,11 @@ TABLE = (
         ("{{ codebook | length }}", "3"),
         ("{{ codebook[1].label }}", 'Taste | "good"'),
         ("{{ codebook[0].items }}{{ codebook[0]['items'] }}", "aa"),
-        ("{% for code in codebook %}{{ code.code }}={{ code.label }};{% endfor %}", '1=Price, value;2=Taste | "good";3=two\nlines;'),
+        ("{% for code in codebook %}{{ code.code }}={{ code.label }};{% endfor %}", LISTED),
         ("{% if Age | int > 18 %}{{ codebook }}{% endif %}", TABLE),
         ("{{ codebook | map(attribute='code') | join('/') }} {{ Age }}", "1/2/3 28"),
         ("{{ (codebook | selectattr('code', 'equalto', '2') | first).label }}", 'Taste | "good"'),
-        ("{{ codebook | tojson }}", json.dumps([{"code": "1", "label": "Price, value", "items": "a"}, {"code": "2", "label": 'Taste | "good"', "items": "b"}, {"code": "3", "label": "two\nlines", "items": "c"}])),
+        ("{{ codebook | tojson }}", json.dumps(ROWS)),
     ],
 )  # fmt: skip
 def test_a_table(codebook: Insert, text: str, expected: str) -> None:
