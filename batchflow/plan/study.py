@@ -16,8 +16,9 @@ from batchflow.prompts.body import Body, Locator, Place
 from batchflow.prompts.compile import compile_template
 from batchflow.prompts.context import Insert, read_insert
 from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_template
+from batchflow.sources.columns import EMBEDDING
 from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
-from batchflow.spec.endpoints import RAW
+from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
 from batchflow.spec.places import Loc
 
@@ -87,9 +88,15 @@ class Study:
         yield from self.reading.notes
         yield from dict.fromkeys(note for cell in self.design.cells for note in cell.template.notes)
         used = {*self.design.columns, self.spec.experiment.data.id}
-        unused = [column.name for column in self.reading.columns if column.name not in used]
+        names = [column.name for column in self.reading.columns]
+        unused = [name for name in names if name not in used]
         if unused:
             yield f"columns that no prompt uses: {', '.join(unused)}"
+        if self.spec.experiment.endpoint == EMBEDDINGS and EMBEDDING in map(str.lower, names):
+            yield (
+                f"the column {EMBEDDING!r} is called 'data_{EMBEDDING}' in the table of results, the vector "
+                f"'answer_{EMBEDDING}'"
+            )
         if not self.design.columns:
             yield "the template names no column: every row asks the same"
         if self.spec.experiment.design.balance == "exact":

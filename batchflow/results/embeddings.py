@@ -10,6 +10,7 @@ from typing import Any, Final
 from batchflow.results import reading
 from batchflow.results.outcome import Answer, Outcome
 
+_LARGEST: Final = 3.4e38
 _BYTES: Final = 4  # of a number in a vector sent as base64: little-endian float32
 
 
@@ -24,7 +25,7 @@ def classify(custom_id: str, status: int, body: Mapping[str, Any]) -> Answer:
         Outcome.ANSWERED if content else Outcome.EMPTY,
         http_status=status,
         content=content,
-        vector=tuple(vectors[0]) if vectors is not None and len(vectors) == 1 else None,
+        dimensions=len(vectors[0]) if vectors is not None and len(vectors) == 1 else None,
         model_answered=reading.text(body.get("model")),
         **reading.tokens(body),
         body=reading.compact(body),
@@ -48,11 +49,7 @@ def _vector(value: Any) -> list[float] | None:
         return _unpacked(value)
     if not isinstance(value, list):
         return None
-    try:
-        numbers = [float(each) for each in value if isinstance(each, int | float) and not isinstance(each, bool)]
-    except OverflowError:
-        return None
-    return numbers if len(numbers) == len(value) and all(map(isfinite, numbers)) else None
+    return value if value and set(map(type, value)) <= {int, float} and _storable(value) else None
 
 
 def _unpacked(value: str) -> list[float] | None:
@@ -63,4 +60,12 @@ def _unpacked(value: str) -> list[float] | None:
     if len(packed) % _BYTES:
         return None
     numbers = [number for (number,) in iter_unpack("<f", packed)]
-    return numbers if all(map(isfinite, numbers)) else None
+    return numbers if numbers and _storable(numbers) else None
+
+
+def _storable(numbers: list[float]) -> bool:
+    """Whether a column of float32 holds them all."""
+    try:
+        return all(map(isfinite, numbers)) and min(numbers) >= -_LARGEST and max(numbers) <= _LARGEST
+    except OverflowError:  # a whole number beyond all floats
+        return False

@@ -1,7 +1,6 @@
 """A study at every endpoint that the local provider answers, from the YAML file to the table of results."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 from tests.crash.harness import Ended, Zygote
 
-Query = Callable[[str], list[tuple[Any, ...]]]
 ROWS = 'id,text\n007,I love tea\n008,I will kill the bug\n009,"one, two"\n'
 SPEC = """\
 version: 1
@@ -87,6 +85,64 @@ def test_responses_that_are_cut(asked: Asked) -> None:
     assert asked.query("SELECT DISTINCT finish_reason, content IS NOT NULL FROM results") == [
         ("max_output_tokens", True)
     ]
+
+
+def test_embeddings(asked: Asked) -> None:
+    asked.write("/v1/embeddings", 'prompt: {user: "{{text}}"}\nparameters: {model: m, dimensions: 8}')
+    assert asked.run()["requests"]["answered"] == 3
+    assert asked.bodies()[0] == {"input": "I love tea", "model": "m", "dimensions": 8}
+    sql = "SELECT row_id, content, typeof(embedding), round(list_inner_product(embedding, embedding), 3) "
+    sql += "FROM results"
+    assert asked.query(sql) == [(row_id, None, "FLOAT[8]", 1.0) for row_id in ("007", "008", "009")]
+    told = asked.do("results", "experiment.yaml", "--format", "csv").stdout.splitlines()
+    assert (told[0].split(",").count("embedding"), len(told)) == (1, 4)
+    ended = asked.do("run", "experiment.yaml")
+    assert "row_id  outcome   embedding" in ended.stderr + ended.stdout
+    (answer,) = asked.folder.glob("runs/*/responses/*.output.jsonl")
+    sent = [json.loads(line)["response"]["body"]["data"][0]["embedding"] for line in answer.read_text().splitlines()]
+    kept = asked.query("SELECT embedding FROM results")
+    assert sorted(row for (row,) in kept) == [pytest.approx(vector, abs=1e-7) for vector in sorted(sent)]
+    asked.rebuilt(sql)
+
+
+def test_embeddings_as_base64_are_the_same_numbers(asked: Asked) -> None:
+    found = []
+    for encoding in ("float", "base64"):
+        more = f'prompt: {{user: "{{{{text}}}}"}}\nparameters: {{model: m, dimensions: 4, encoding_format: {encoding}}}'
+        asked.write("/v1/embeddings", more)
+        assert asked.run()["requests"]["answered"] == 3
+        found.append(asked.query("SELECT embedding FROM results"))
+    assert found[0] == found[1]
+
+
+def test_several_vectors_per_request(asked: Asked) -> None:
+    more = 'template: {input: ["{{text}}", "tea"]}\nparameters: {model: m, dimensions: 4}'
+    asked.write("/v1/embeddings", more)
+    assert asked.run()["requests"]["answered"] == 3
+    rows = asked.query("SELECT content FROM results")
+    assert [[len(vector) for vector in json.loads(content)] for (content,) in rows] == [[4, 4]] * 3
+    assert ("embedding",) not in asked.query("SELECT column_name FROM (DESCRIBE results)")
+
+
+def test_models_whose_vectors_differ_in_size(asked: Asked) -> None:
+    more = (
+        'prompt: {user: "{{text}}"}\n'
+        "design: {factors: {dimensions: [4, 8]}}\nparameters: {model: m}\nlimits: {requests_per_batch: 2}"
+    )
+    asked.write("/v1/embeddings", more)
+    assert asked.run()["requests"]["answered"] == 6
+    sql = "SELECT typeof(embedding), dimensions, len(embedding) FROM results"
+    assert asked.query(sql) == [("FLOAT[]", size, size) for size in (4, 8)] * 3
+    asked.rebuilt(sql)
+
+
+def test_a_column_called_embedding(asked: Asked) -> None:
+    (asked.folder / "rows.csv").write_text("id,embedding\n1,tea\n", encoding="utf-8")
+    asked.write("/v1/embeddings", 'prompt: {user: "{{embedding}}"}\nparameters: {model: m, dimensions: 4}')
+    ended = asked.do("validate", "experiment.yaml")
+    assert "called 'data_embedding' in the table of results, the vector 'answer_embedding'" in ended.stderr
+    asked.run()
+    assert asked.query("SELECT data_embedding, len(answer_embedding) FROM results") == [("tea", 4)]
 
 
 def test_moderations(asked: Asked) -> None:
