@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from batchflow.errors import Fault, InvalidInput, SpecError, TemplateError
 from batchflow.identity import fingerprint, json_bytes, sha256_hex
+from batchflow.plan.copies import named_files
 from batchflow.plan.design import Design, compile_design
 from batchflow.plan.target import Target, resolve
 from batchflow.prompts.body import Body, Locator, Place
@@ -21,8 +21,6 @@ from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
 from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
 from batchflow.spec.places import Loc
-
-SPEC_NAME: Final = "experiment.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +52,6 @@ class Study:
             target=target,
             shown=self.source_shown,
         )
-
-    def copies(self) -> Iterator[tuple[Path, str]]:
-        """Each of `files`, and the name of its copy in a run's folder: its own, unless another one has that."""
-        taken = {SPEC_NAME}
-        for path in self.files:
-            name, number = path.name, 1
-            while name.lower() in taken:
-                number += 1
-                name = f"{path.stem}-{number}{path.suffix}"
-            taken.add(name.lower())
-            yield path, name
 
     def fingerprint(self, rows_sha256: str) -> str:
         """The identity of a run of this study over these rows."""
@@ -120,30 +107,24 @@ def compile_study(spec: Spec, provider: str | None = None) -> Study:
     if experiment.data.id is not None and experiment.data.id.strip() not in names:
         cause = f"the table has no column {experiment.data.id!r}"
         raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
-    body, template_file = _body(spec)
-    body = body.with_parameters(experiment.parameters, _locator(spec, "parameters"))
-    context, inserts = _context(spec, names)
-    compiled = partial(compile_template, endpoint=experiment.endpoint, context=context)
+    body = _body(spec).with_parameters(experiment.parameters, _locator(spec, "parameters"))
+    compiled = partial(compile_template, endpoint=experiment.endpoint, context=_context(spec, names))
     design = compile_design(spec, body, reading.columns, compiled)
-    files = dict.fromkeys((*template_file, *inserts, *design.files))
-    return Study(spec, target, reading, design, source, tuple(files))
+    return Study(spec, target, reading, design, source, named_files(spec))
 
 
-def _body(spec: Spec) -> tuple[Body, tuple[Path, ...]]:
-    """The body, and the file it came from, if any."""
+def _body(spec: Spec) -> Body:
     template, prompt = spec.experiment.template, spec.experiment.prompt
     if prompt is not None:
-        return body_from_prompt(prompt.system, prompt.user, _PromptLocator(spec), spec.experiment.endpoint), ()
+        return body_from_prompt(prompt.system, prompt.user, _PromptLocator(spec), spec.experiment.endpoint)
     if isinstance(template, str):
-        path = _named_file(spec, ("template",), template)
-        return read_template(path, template), (path,)
-    return body_from_mapping(template or {}, _locator(spec, "template")), ()
+        return read_template(_named_file(spec, ("template",), template), template)
+    return body_from_mapping(template or {}, _locator(spec, "template"))
 
 
-def _context(spec: Spec, columns: Sequence[str]) -> tuple[dict[str, Insert], list[Path]]:
-    """The named inserts and their files; all faults of all of them together."""
+def _context(spec: Spec, columns: Sequence[str]) -> dict[str, Insert]:
+    """The named inserts; all faults of all of them together."""
     inserts: dict[str, Insert] = {}
-    paths: list[Path] = []
     faults: list[Fault] = []
     kinds = dict.fromkeys(spec.experiment.design.factors, "a factor") | dict.fromkeys(columns, "a column of the table")
     for name, file in spec.experiment.context.items():
@@ -152,13 +133,12 @@ def _context(spec: Spec, columns: Sequence[str]) -> tuple[dict[str, Insert], lis
             faults.append(spec.fault(("context", name), cause, "give the insert another name", key=True))
             continue
         try:
-            paths.append(_named_file(spec, ("context", name), file))
-            inserts[name] = read_insert(paths[-1], file)
+            inserts[name] = read_insert(_named_file(spec, ("context", name), file), file)
         except InvalidInput as error:
             faults += error.faults
     if faults:
         raise TemplateError(faults)
-    return inserts, paths
+    return inserts
 
 
 def _named_file(spec: Spec, loc: Loc, file: str) -> Path:

@@ -68,12 +68,12 @@ def test_responses(asked: Asked) -> None:
     assert asked.run()["requests"]["answered"] == 3
     assert asked.bodies()[0] == {"instructions": "You are a nurse.", "input": "I love tea?", "model": "gpt-5"}
     sql = (
-        "SELECT row_id, outcome, content, finish_reason, model_answered, prompt_tokens + completion_tokens = "
+        "SELECT row_id, outcome, content, finish_reason, prompt_tokens + completion_tokens = "
         "total_tokens, reasoning_tokens > 0 FROM results"
     )
     rows = asked.query(sql)
     assert [row[0] for row in rows] == ["007", "008", "009"]
-    assert {(*row[1:2], *row[3:]) for row in rows} == {("answered", "completed", "simulated/gpt-5", True, True)}
+    assert {(*row[1:2], *row[3:]) for row in rows} == {("answered", "completed", True, True)}
     assert all("nurse" in row[2] for row in rows)
     asked.rebuilt(sql)
 
@@ -186,6 +186,9 @@ def test_a_template_of_yaml_with_inserts(asked: Asked) -> None:
     }
     assert (kept / "book-2.csv").read_bytes() == (asked.folder / "two" / "book.csv").read_bytes()
     assert asked.run()["up_to_date"] is True
+    assert json.loads(asked.do("status", "experiment.yaml", "--json").stdout)["spec_differs"] is False
+    (asked.folder / "two" / "book.csv").write_text("word\nno\n", encoding="utf-8")
+    assert json.loads(asked.do("status", "experiment.yaml", "--json").stdout)["spec_differs"] is True
     (asked.folder / "one" / "book.csv").write_text("code,label\n1,Coffee\n", encoding="utf-8")
     assert asked.run()["up_to_date"] is False
     assert len(list(asked.folder.glob("runs/*/manifest.json"))) == 2
