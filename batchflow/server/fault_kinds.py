@@ -21,6 +21,8 @@ ROUTES: Final = {
     "chat.completions.create": "POST /v1/chat/completions",
     "responses.create": "POST /v1/responses",
     "embeddings.create": "POST /v1/embeddings",
+    "moderations.create": "POST /v1/moderations",
+    "completions.create": "POST /v1/completions",
     "models.list": "GET /v1/models",
     "models.retrieve": "GET /v1/models/{model}",
 }

@@ -24,11 +24,13 @@ _REFUSALS: Final = {
     409: "The batch has ended.",
     413: "The file is too large.",
 }
-# events of the endpoints that answer at once: where their prompt stands, and the kind of their answer
+# events of the endpoints that answer at once: where their prompt stands, and the kind of their answer, if it has one
 _AT_ONCE: Final = {
     "chat.completions.create": ("messages", "chat.completion"),
     "responses.create": ("input", "response"),
     "embeddings.create": ("input", "list"),
+    "moderations.create": ("input", ""),
+    "completions.create": ("prompt", "text_completion"),
 }
 _EVERYWHERE: Final = (400, 401, 403, 405)  # a client may say nonsense to any route
 
@@ -123,7 +125,7 @@ def _operations() -> Mapping[str, Schema]:
 def _asking(prompt: str, answer: str) -> Schema:
     """An endpoint that answers at once; what else its body may hold is the service's own reference to say."""
     body = _object(model={"type": "string", "minLength": 1}, **{prompt: {"type": ["array", "string"], "minItems": 1}})
-    said = {"object": {"const": answer}, "model": _TEXT, "usage": {"type": "object"}}
+    said = {"object": {"const": answer}, "model": _TEXT, "usage": {"type": "object"}} if answer else {"model": _TEXT}
     content = {"application/json": {"schema": body}}
     return {"requestBody": {"required": True, "content": content}, **_answers(_object(**said))}
 

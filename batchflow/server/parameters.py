@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from batchflow.server.lines import is_json, is_text, value_of
-from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES
+from batchflow.server.validation import PROMPTS
 from batchflow.server.wire import ApiError, missing, wrong_type, wrong_value
 
-ENDPOINTS: Final = (CHAT, RESPONSES, EMBEDDINGS)
+ENDPOINTS: Final = tuple(PROMPTS)
 WINDOWS: Final = ("24h",)
 PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 DAY: Final = 86_400

@@ -18,6 +18,8 @@ OUTCOMES: Final = ("refusal", "truncated", "filtered", "empty", "no_content", "n
 CHAT: Final = "/v1/chat/completions"
 RESPONSES: Final = "/v1/responses"
 EMBEDDINGS: Final = "/v1/embeddings"
+MODERATIONS: Final = "/v1/moderations"
+COMPLETIONS: Final = "/v1/completions"
 
 _BYTES_PER_TOKEN: Final = 4
 

@@ -4,12 +4,24 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchflow.server.lines import RequestLine, is_text, parse_line
-from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES
+from batchflow.server.responder import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES
 
 MAX_ROWS: Final = 50_000
 # where a request of each endpoint says what is asked
-PROMPTS: Final = {CHAT: "messages", RESPONSES: "input", EMBEDDINGS: "input"}
-_TITLES: Final = {CHAT: "Chat Completions", RESPONSES: "Responses", EMBEDDINGS: "Embeddings"}
+PROMPTS: Final = {
+    CHAT: "messages",
+    RESPONSES: "input",
+    EMBEDDINGS: "input",
+    MODERATIONS: "input",
+    COMPLETIONS: "prompt",
+}
+_TITLES: Final = {
+    CHAT: "Chat Completions",
+    RESPONSES: "Responses",
+    EMBEDDINGS: "Embeddings",
+    MODERATIONS: "Moderations",
+    COMPLETIONS: "Completions",
+}
 MAX_PROBLEMS: Final = 1_000  # kept per batch; whether the real API caps its list is unknown
 
 Problem = dict[str, Any]

@@ -44,7 +44,7 @@ def test_an_expiry_out_of_bounds_is_refused(client: Client) -> None:
     ("changes", "code", "param"),
     [
         ({"endpoint": "/v1/wrong"}, "invalid_value", "endpoint"),
-        ({"endpoint": "/v1/completions"}, "invalid_value", "endpoint"),
+        ({"endpoint": "/v1/videos"}, "invalid_value", "endpoint"),
         ({"completion_window": "1h"}, "invalid_value", "completion_window"),
         ({"input_file_id": None}, "missing_required_parameter", "input_file_id"),
         ({"metadata": {"tags": ["a"]}}, "invalid_type", "metadata.tags"),
