@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from batchflow.cli import render
+from batchflow.cli.deck import check_out
 from batchflow.cli.options import Force, Json
 from batchflow.cli.signals import Interruptible
 from batchflow.errors import UsageError
@@ -29,10 +30,7 @@ def rest(
     for path in (file, *results):
         if not path.is_file():
             raise UsageError(f"{path} is not there", hint="name the batch file, then its files of answers and errors")
-    if not out.parent.is_dir() or out.is_dir():
-        raise UsageError(f"--out {out}: no file can be written there", hint="name a file in a folder that is there")
-    if out.resolve() in {path.resolve() for path in (file, *results)}:
-        raise UsageError(f"--out {out} is one of the files to be read", hint="name another file")
+    check_out(out, file, *results)
     if out.exists() and not force:
         raise UsageError(
             f"{out} is there already; nothing was written", hint="name another file with --out, or add --force"

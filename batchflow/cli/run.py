@@ -80,7 +80,7 @@ def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> _Order
 def _resume(path: Path) -> _Order:
     """A run from its folder alone, with the settings of the spec it was compiled from."""
     from batchflow.engine.planning import reopen
-    from batchflow.plan.study import SPEC_NAME
+    from batchflow.plan.copies import SPEC_NAME
     from batchflow.plan.target import resolve
     from batchflow.spec.load import load_spec
 

@@ -16,11 +16,12 @@ from batchflow.errors import BatchflowError, JournalDamaged, RunBusy, SetupError
 from batchflow.identity import IDENTITY_VERSION
 from batchflow.journal.journal import Journal
 from batchflow.journal.state import Phase
+from batchflow.plan.copies import SPEC_NAME, copies
 from batchflow.plan.design import Design
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import ConditionFacts, Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
-from batchflow.plan.study import SPEC_NAME, Study
+from batchflow.plan.study import Study
 from batchflow.sources.delimited import Imported
 from batchflow.sources.maps import Conditioned, Difference, Others, compare, count_shared
 from batchflow.sources.rows import Rows
@@ -271,8 +272,8 @@ def _conditions(design: Design) -> tuple[ConditionFacts, ...]:
 def _copy_spec(study: Study, building: RunFolder) -> None:
     files.make_folder(building.spec)
     files.atomic_write(building.spec / SPEC_NAME, study.spec.content)
-    for path in study.files:
-        files.copy_in(path, building.spec / path.name)
+    for path, name in copies(study.files):
+        files.copy_in(path, building.spec / name)
 
 
 def _git_commit(folder: Path) -> str:

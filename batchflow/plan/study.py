@@ -2,23 +2,25 @@
 or when the rows are rendered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
 
-from batchflow.errors import Fault, SpecError
+from batchflow.errors import Fault, InvalidInput, SpecError, TemplateError
 from batchflow.identity import fingerprint, json_bytes, sha256_hex
+from batchflow.plan.copies import named_files
 from batchflow.plan.design import Design, compile_design
 from batchflow.plan.target import Target, resolve
 from batchflow.prompts.body import Body, Locator, Place
 from batchflow.prompts.compile import compile_template
-from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_json_template
+from batchflow.prompts.context import Insert, read_insert
+from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_template
+from batchflow.sources.columns import EMBEDDING
 from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
-from batchflow.spec.explain import Loc
+from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
-
-SPEC_NAME: Final = "experiment.yaml"
+from batchflow.spec.places import Loc
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,15 @@ class Study:
         yield from self.reading.notes
         yield from dict.fromkeys(note for cell in self.design.cells for note in cell.template.notes)
         used = {*self.design.columns, self.spec.experiment.data.id}
-        unused = [column.name for column in self.reading.columns if column.name not in used]
+        names = [column.name for column in self.reading.columns]
+        unused = [name for name in names if name not in used]
         if unused:
             yield f"columns that no prompt uses: {', '.join(unused)}"
+        if self.spec.experiment.endpoint == EMBEDDINGS and EMBEDDING in map(str.lower, names):
+            yield (
+                f"the column {EMBEDDING!r} is called 'data_{EMBEDDING}' in the table of results, the vector "
+                f"'answer_{EMBEDDING}'"
+            )
         if not self.design.columns:
             yield "the template names no column: every row asks the same"
         if self.spec.experiment.design.balance == "exact":
@@ -92,28 +100,62 @@ def compile_study(spec: Spec, provider: str | None = None) -> Study:
     if not source.is_file():
         raise SpecError([_missing_file(spec, ("data", "source"), source)])
     target = resolve(experiment.provider, provider)
+    if (fault := _asks_nobody(spec, target)) is not None:
+        raise SpecError([fault])
     reading = inspect(source, experiment.data.source)
     names = [column.name for column in reading.columns]
     if experiment.data.id is not None and experiment.data.id.strip() not in names:
         cause = f"the table has no column {experiment.data.id!r}"
         raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
-    body, template_file = _body(spec)
-    body = body.with_parameters(experiment.parameters, _locator(spec, "parameters"))
-    design = compile_design(spec, body, reading.columns, compile_template)
-    files = (*([template_file] if template_file else []), *design.files)
-    return Study(spec, target, reading, design, source, files)
+    body = _body(spec).with_parameters(experiment.parameters, _locator(spec, "parameters"))
+    compiled = partial(compile_template, endpoint=experiment.endpoint, context=_context(spec, names))
+    design = compile_design(spec, body, reading.columns, compiled)
+    return Study(spec, target, reading, design, source, named_files(spec))
 
 
-def _body(spec: Spec) -> tuple[Body, Path | None]:
+def _body(spec: Spec) -> Body:
     template, prompt = spec.experiment.template, spec.experiment.prompt
     if prompt is not None:
-        return body_from_prompt(prompt.system, prompt.user, _PromptLocator(spec)), None
+        return body_from_prompt(prompt.system, prompt.user, _PromptLocator(spec), spec.experiment.endpoint)
     if isinstance(template, str):
-        path = spec.resolve(template)
-        if not path.is_file():
-            raise SpecError([_missing_file(spec, ("template",), path)])
-        return read_json_template(path, template), path
-    return body_from_mapping(template or {}, _locator(spec, "template")), None
+        return read_template(_named_file(spec, ("template",), template), template)
+    return body_from_mapping(template or {}, _locator(spec, "template"))
+
+
+def _context(spec: Spec, columns: Sequence[str]) -> dict[str, Insert]:
+    """The named inserts; all faults of all of them together."""
+    inserts: dict[str, Insert] = {}
+    faults: list[Fault] = []
+    kinds = dict.fromkeys(spec.experiment.design.factors, "a factor") | dict.fromkeys(columns, "a column of the table")
+    for name, file in spec.experiment.context.items():
+        if name in kinds:
+            cause = f"the insert {name!r} has the name of {kinds[name]}: {{{{{name}}}}} would mean either"
+            faults.append(spec.fault(("context", name), cause, "give the insert another name", key=True))
+            continue
+        try:
+            inserts[name] = read_insert(_named_file(spec, ("context", name), file), file)
+        except InvalidInput as error:
+            faults += error.faults
+    if faults:
+        raise TemplateError(faults)
+    return inserts
+
+
+def _named_file(spec: Spec, loc: Loc, file: str) -> Path:
+    path = spec.resolve(file)
+    if not path.is_file():
+        raise SpecError([_missing_file(spec, loc, path)])
+    return path
+
+
+def _asks_nobody(spec: Spec, target: Target) -> Fault | None:
+    """The local provider has no answers of the endpoints that are loaded raw."""
+    endpoint = spec.experiment.endpoint
+    if not target.simulated or endpoint not in RAW:
+        return None
+    cause = f"the local provider does not answer {endpoint}: it draws no pictures and makes no films"
+    remedy = "ask a provider that does: `provider: openai`; `batchflow plan` shows the requests, free of charge"
+    return spec.fault(("endpoint",), cause, remedy)
 
 
 def _missing_file(spec: Spec, loc: Loc, path: Path) -> Fault:
@@ -139,4 +181,4 @@ class _PromptLocator:
 
     def __call__(self, place: Place, cause: str, remedy: str) -> Fault:
         loc: Loc = ("prompt", *place.path) if place.path[:1] in {("system",), ("user",)} else ("parameters",)
-        return self._spec.fault(loc, cause, remedy, inside=place.offset)
+        return self._spec.fault(loc, cause, remedy, key=place.key, inside=place.offset)

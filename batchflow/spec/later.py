@@ -4,15 +4,12 @@ from typing import Final
 
 NOT_YET: Final = "is not supported yet"
 
-_RESPONSES: Final = "remove the line; answers come from /v1/chat/completions, which is what is used without it"
-
 # the mapping's path -> key -> what to do instead
 KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
     (): {
         "answer": "remove it; put `response_format` under `parameters`, the answers arrive as text in `content`",
         "budget": "remove it; `batchflow plan` shows how many requests would be sent, `run` asks before it sends them",
         "sample": "remove it; to try a few rows, point `data.source` to a smaller file",
-        "context": "remove it; put the text into the prompt, or into a column of the data",
         "extract": "remove it; the whole answer is in the column `content` of `results`",
         "stages": "remove it; run one experiment after the other",
     },
@@ -31,15 +28,6 @@ KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
         "expires_after": "remove it; files at the provider stay until you delete them there",
     },
 }
-
-ENDPOINTS: Final[dict[str, str]] = {
-    "/v1/responses": _RESPONSES,
-    "/v1/embeddings": _RESPONSES,
-    "/v1/moderations": _RESPONSES,
-    "/v1/completions": _RESPONSES,
-}
-
-TEMPLATE_SUFFIXES: Final = (".yaml", ".yml")
 
 _AS_CSV: Final = "save the table as CSV (UTF-8) and name that file"
 SOURCES: Final[dict[str, str]] = {

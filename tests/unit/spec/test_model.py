@@ -8,6 +8,7 @@ import pytest
 from batchflow.errors import SpecError
 from batchflow.identity import json_bytes
 from batchflow.spec import later
+from batchflow.spec.endpoints import ENDPOINTS
 from batchflow.spec.load import Spec, load_spec
 from batchflow.spec.model import Experiment
 from batchflow.spec.provider import ProviderSpec
@@ -140,13 +141,11 @@ def test_sizes_refused(tmp_path: Path, value: Any, words: str) -> None:
         ({"data": {"source": "people.csv", "missing": True}}, "`data.missing` cannot be true"),
         ({"prompt": {"system": "x"}}, "`prompt.user` is missing"),
         ({"prompt": {"user": ""}}, "`prompt.user` is empty"),
-        ({"prompt": ..., "template": "prompt.yml"}, "a YAML file is not supported yet as template"),
         ({"prompt": ..., "template": "You are {{ A }}"}, "use `prompt:`"),
         ({"prompt": ..., "template": {}}, "`template` must be"),
         ({"prompt": ..., "template": 5}, "`template` must be"),
         ({"prompt": ..., "template": None}, "neither `template` nor `prompt`"),
         ({"template": {"model": "m"}}, "both `template` and `prompt`"),
-        ({"endpoint": "/v1/chat"}, "write endpoint: /v1/chat/completions"),
         ({"endpoint": 1}, "`endpoint` cannot be the number 1"),
         ({"limits": {"requests_per_batch": 50_001}}, "the largest value allowed is 50000"),
         ({"limits": {"requests_per_batch": True}}, "`limits.requests_per_batch` is true where a whole number"),
@@ -255,14 +254,50 @@ def test_keys_of_later_versions_are_refused_by_name(tmp_path: Path, place: tuple
 
 
 def test_later_keys_are_those_of_the_design() -> None:
-    top = {"answer", "budget", "sample", "context", "extract", "stages"}
+    top = {"answer", "budget", "sample", "extract", "stages"}
     assert set(later.KEYS[()]) >= top
     assert not {key for place, key in LATER if not place} & set(Experiment.model_fields)
 
 
-@pytest.mark.parametrize("endpoint", sorted(later.ENDPOINTS))
-def test_endpoints_of_later_versions(tmp_path: Path, endpoint: str) -> None:
-    assert f"{endpoint} is not supported yet" in refused(tmp_path, endpoint=endpoint)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_endpoints(tmp_path: Path, endpoint: str) -> None:
+    assert load(tmp_path, endpoint=endpoint).experiment.endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("/v1/response", "did you mean /v1/responses?"),
+        ("https://api.openai.com/v1/embeddings/", "did you mean /v1/embeddings?"),
+        ("responses", "did you mean /v1/responses?"),
+        ("/v1/audio/transcriptions", "write one of /v1/chat/completions, /v1/responses"),
+        ("", "write one of"),
+        (7, "`endpoint` cannot be the number 7"),
+    ],
+)
+def test_endpoints_that_no_batch_can_be_for(tmp_path: Path, endpoint: Any, words: str) -> None:
+    assert words in refused(tmp_path, endpoint=endpoint)
+
+
+@pytest.mark.parametrize("file", ["a.csv", "a.TSV", "a.tab", "b/c.json", "a.yaml", "a.yml", "a.txt", "a.md"])
+def test_inserts(tmp_path: Path, file: str) -> None:
+    assert load(tmp_path, context={"code_book": file}).experiment.context == {"code_book": file}
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ({"code book": "a.csv"}, "write code_book"),
+        ({"2": "a.csv"}, "write e.g. codebook"),
+        ({"row": "a.csv"}, "`row` means something else in a slot"),
+        ({"a": "a.xlsx"}, "`context.a` must be a table"),
+        ({"a": ["a.csv"]}, "`context.a` must be the name of a file"),
+        ({"a": ""}, "`context.a` must be the name of a file"),
+        ("a.csv", "`context` is the text"),
+    ],
+)
+def test_inserts_refused(tmp_path: Path, context: Any, words: str) -> None:
+    assert words in refused(tmp_path, context=context)
 
 
 @pytest.mark.parametrize("suffix", sorted(later.SOURCES))
