@@ -17,7 +17,9 @@ from batchflow.prompts.compile import compile_template
 from batchflow.prompts.context import Insert, read_insert
 from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_template
 from batchflow.sources.columns import EMBEDDING
-from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
+from batchflow.sources.opening import open_source
+from batchflow.sources.table import Imported, Reading, Source, import_rows
+from batchflow.sources.workshop import Workshop
 from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
 from batchflow.spec.places import Loc
@@ -33,12 +35,12 @@ class Study:
     target: Target
     reading: Reading
     design: Design
-    source: Path
+    source: Source
     files: tuple[Path, ...] = ()
 
     @property
     def source_shown(self) -> str:
-        return self.spec.experiment.data.source
+        return self.source.shown
 
     def import_rows(self, target: Path) -> Imported:
         """The table as rows.parquet; raises DataError with every fault found."""
@@ -50,7 +52,6 @@ class Study:
             required=self.design.columns,
             missing=data.missing,
             target=target,
-            shown=self.source_shown,
         )
 
     def fingerprint(self, rows_sha256: str) -> str:
@@ -65,10 +66,10 @@ class Study:
         return ", ".join(self.design.models)
 
     def reading_digest(self) -> str:
-        """What, beside the file's bytes, decides how its rows are read."""
+        """What, beside the source's digest, decides how its rows are read."""
         names = [column.name for column in self.reading.columns]
         facts = [self.reading.delimiter, names, self.reading.drop_blank, self.spec.experiment.data.id or ""]
-        return sha256_hex(json_bytes(facts))
+        return sha256_hex(json_bytes([*facts, *self.reading.options]))
 
     def notes(self) -> Iterator[str]:
         """What a careful author wants to know, though nothing is wrong."""
@@ -90,19 +91,18 @@ class Study:
             yield "balance: exact assigns rows anew when rows are added or taken away"
 
 
-def compile_study(spec: Spec, provider: str | None = None) -> Study:
-    """Compile a spec for the provider it names, or the one named in its place.
+def compile_study(spec: Spec, provider: str | None = None, workshop: Workshop | None = None) -> Study:
+    """Compile a spec for the provider it names, or the one named in its place. workshop: where tables are made ready;
+    it must last until the rows are read.
 
     Raises SpecError, TemplateError, DataError or SetupError; all faults of one file together.
     """
     experiment = spec.experiment
-    source = spec.resolve(experiment.data.source)
-    if not source.is_file():
-        raise SpecError([_missing_file(spec, ("data", "source"), source)])
+    source = open_source(spec, workshop or Workshop())
     target = resolve(experiment.provider, provider)
     if (fault := _asks_nobody(spec, target)) is not None:
         raise SpecError([fault])
-    reading = inspect(source, experiment.data.source)
+    reading = source.inspect()
     names = [column.name for column in reading.columns]
     if experiment.data.id is not None and experiment.data.id.strip() not in names:
         cause = f"the table has no column {experiment.data.id!r}"

@@ -83,6 +83,8 @@ def _worth_saying(error: ValidationError, secrets: Container[Loc]) -> list[Error
     misspelt = {(*loc[:-1], meant(loc)) for loc in unknown}
     if ("template",) in misspelt:
         misspelt.add(("prompt",))
+    if {("data", "source"), ("data", "query")} & misspelt:
+        misspelt.add(("data", "run"))  # where it is said that none of the three is there
 
     def follows(item: ErrorDetails) -> bool:
         loc = item["loc"]
