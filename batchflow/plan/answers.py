@@ -24,6 +24,7 @@ from batchflow.spec.strict import strict_problems
 
 NAME: Final = "answer"  # of the schema, for the service
 SHOWN_FAULTS: Final = 20
+_TYPES: Final = ("string", "integer", "number", "boolean", "object", "array", "null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def compile_answers(spec: Spec) -> Answers | None:
             cause = f"the factor {factor!r} would replace what `answer` asks for"
             faults.append(spec.fault(("design", "factors", factor), cause, "remove one of the two", key=True))
     if faults:
+        faults.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
         raise SpecError(faults[:SHOWN_FAULTS], hint=_hint(len(faults)))
     return Answers(field_kinds(_plain(schema)), schema, answer.strict, file=file)
 
@@ -177,16 +179,37 @@ def _words(path: Path) -> str:
 
 def _wrong(schema: dict[str, Any], *, strict: bool) -> list[tuple[Path, str, str]]:
     """What is wrong with a schema: what makes it none, or else what cannot be sent or be turned into columns."""
-    slots = list(_slots(schema, ()))
-    if slots:
-        return slots
+    outside = [*_slots(schema, ()), *_references(schema, ())]
+    if outside:
+        return outside
     plain = _plain(schema)
     try:
         validator(plain)
     except SchemaBroken as broken:
-        return [(broken.path, f"this is no JSON Schema: {broken.cause}", "correct it (JSON Schema, draft 2020-12)")]
+        return [(broken.path, *_explained(broken))]
     found = [(each.path, each.cause, each.remedy) for each in (strict_problems(plain) if strict else ())]
     return found or list(_without_columns(plain))
+
+
+def _explained(broken: SchemaBroken) -> tuple[str, str]:
+    """Cause and remedy of what is no JSON Schema."""
+    if broken.path[-1:] == ("type",) and broken.path[-2:-1] != ("properties",):
+        return "there is no such type", f"write one of {', '.join(_TYPES)}, or a list of them"
+    return f"this is no JSON Schema: {broken.cause}", "correct it (JSON Schema, draft 2020-12)"
+
+
+def _references(node: Any, path: Path) -> Iterator[tuple[Path, str, str]]:
+    """What points out of the schema: nothing is fetched."""
+    if isinstance(node, Mapping):
+        reference = node.get("$ref")
+        if isinstance(reference, str) and not reference.startswith("#"):
+            remedy = 'move what it names into "$defs", and write "$ref": "#/$defs/…"'
+            yield (*path, "$ref"), "a schema cannot refer to another file or address", remedy
+        for name, member in node.items():
+            yield from _references(member, (*path, name))
+    elif isinstance(node, list):
+        for position, member in enumerate(node):
+            yield from _references(member, (*path, position))
 
 
 def _without_columns(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:

@@ -86,7 +86,7 @@ def _keywords(schema: Mapping[str, Any], path: Path) -> Iterator[Problem]:
         if name not in _KNOWN:
             remedy = _INSTEAD.get(name, "remove it, and say it in description")
             yield Problem((*path, name), f"strict mode does not allow `{name}`", f"{remedy}; {_NOT_STRICT}")
-    if not any(name in schema for name in _SAYS_WHAT):
+    if not any(name in schema for name in _SAYS_WHAT) and _KNOWN.issuperset(schema):
         yield Problem(path, "this schema has no type", 'add "type": "string" (or another one)')
     if "$ref" in schema and len(schema) > 1:
         beside = ", ".join(f"`{name}`" for name in schema if name != "$ref")
