@@ -40,7 +40,7 @@ def study(
 
 
 def body_of(compiled: Study) -> str:
-    return compiled.template.render({"Text": ["x"]}, 1)[0].decode()
+    return compiled.design.cells[0].template.render({"Text": ["x"]}, 1)[0].decode()
 
 
 FIELDS = "answer: {fields: {z: text, choice: [b, a], score: 1..7, a: 0.0..1.50}}\n"
@@ -122,7 +122,7 @@ def test_extract_sends_nothing_and_makes_another_run(tmp_path: Path) -> None:
     assert body_of(plain) == body_of(one) == body_of(other)
     prints = {each.fingerprint("0" * 64) for each in (plain, one, other)}
     assert len(prints) == 3
-    assert plain.template.digest == one.template.digest
+    assert plain.design.digest == one.design.digest
 
 
 def test_names_of_columns(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchflow.plan.answer_types import AnswerColumn, AnswerPlan, field_kinds
-from batchflow.results.judge import judge_by
+from batchflow.results.judge import judge_of
 from batchflow.results.outcome import Answer, Outcome
 from batchflow.spec.fields import object_schema
 from tests.unit.plan.plans import plan
@@ -31,7 +31,7 @@ def judged(content: str, answer: AnswerPlan | None = None, **message: Any) -> An
     """The answer to a result line with this content."""
     body = {"choices": [{"message": {"content": content, **message}, "finish_reason": "stop"}]}
     line = json.dumps({"custom_id": "1", "response": {"status_code": 200, "body": body}}).encode()
-    found = judge_by(plan(answer=answer or planned(object_schema(FIELDS))))(line)
+    found = judge_of(plan(answer=answer or planned(object_schema(FIELDS))))(line)
     assert found is not None
     return found
 
@@ -56,7 +56,7 @@ def test_a_valid_answer_is_typed() -> None:
         ({"score": 3.5}, '$.score: 3.5 is not of type "integer"'),
         ({"score": "3"}, '$.score: "3" is not of type "integer"'),
         ({"score": None}, '$.score: null is not of type "integer"'),
-        ({"sure": 1}, '$.sure: 1 is not of types'),
+        ({"sure": 1}, "$.sure: 1 is not of types"),
         ({"choice": "Cubs"}, '$.choice: "Cubs" is not one of "kawaii" or "cubs"'),
         ({"tags": ["a", 3]}, '$.tags[1]: 3 is not of type "string"'),
         ({"at": {"lat": "x", "zip": None}}, '$.at.lat: "x" is not of type "number"'),
@@ -165,12 +165,12 @@ def test_without_answer_nothing_is_judged() -> None:
     line = json.dumps({"custom_id": "1", "response": {"status_code": 200, "body": {"choices": [
         {"message": {"content": "free"}, "finish_reason": "stop"}
     ]}}}).encode()  # fmt: skip
-    found = judge_by(plan())(line)
+    found = judge_of(plan())(line)
     assert found is not None
     assert (found.outcome, found.typed) == (Outcome.ANSWERED, None)
 
 
-_JUDGE = judge_by(plan(answer=planned(object_schema(FIELDS))))
+_JUDGE = judge_of(plan(answer=planned(object_schema(FIELDS))))
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
