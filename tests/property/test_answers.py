@@ -1,4 +1,4 @@
-"""For any short form: its schema is strict, and what the simulator answers is judged valid and is in the tables as said."""
+"""For any short form: its schema is strict; what the simulator answers is judged valid, and in the tables as said."""
 
 import json
 import math
@@ -146,7 +146,7 @@ def test_the_table_holds_what_the_answers_say(fields: dict[str, Any]) -> None:
         load(database, replace(made, plan=replace(made.plan, answer=kept)), answers)
         names = ", ".join(identifier(column.stored) for column in kept.columns)
         with duckdb.connect(str(database), read_only=True) as con:
-            rows = con.execute(f"SELECT {names} FROM {run_table(ANSWERS, made.run)} ORDER BY custom_id").fetchall()
+            rows = con.execute(f"SELECT {names} FROM {run_table(ANSWERS, made.run)} ORDER BY custom_id").fetchall()  # noqa: S608
             shown = len(con.execute("DESCRIBE results").fetchall())
         assert [list(row) for row in rows] == [list(answer.typed or ()) for answer in answers]
         assert all(

@@ -49,7 +49,7 @@ def database(tmp_path: Path) -> Path:
 def test_columns_have_the_types_and_values_of_the_answers(tmp_path: Path, database: Path) -> None:
     load(database, typed(make(tmp_path)), FULL, None, EMPTY)
     names = ", ".join(f'"{name}"' for name in KINDS)
-    assert query(database, f"SELECT {names} FROM results ORDER BY row_number") == [FULL, EMPTY, EMPTY]
+    assert query(database, f"SELECT {names} FROM results ORDER BY row_number") == [FULL, EMPTY, EMPTY]  # noqa: S608
     described = {row[0]: row[1] for row in query(database, "DESCRIBE results")}
     assert [described[name] for name in KINDS] == TYPES
     assert query(database, 'SELECT "at".lat, "at"."a b"[1] FROM results LIMIT 1') == [(1.5, 1)]
@@ -59,7 +59,7 @@ def test_one_row_for_each_valid_answer(tmp_path: Path, database: Path) -> None:
     made = typed(make(tmp_path))
     load(database, made, FULL, None, EMPTY)
     table = f'answers."{made.run}"'
-    assert query(database, f"SELECT custom_id, round, batch_id FROM {table}") == [
+    assert query(database, f"SELECT custom_id, round, batch_id FROM {table}") == [  # noqa: S608
         (made.id(1), 1, "batch_a"), (made.id(3), 1, "batch_a"),
     ]  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_answers_and_typed_values_come_in_one_transaction(tmp_path: Path, databa
 
         with pytest.raises(KeyboardInterrupt):
             sink.load_shard(made.run, batch(), rows(), {})
-    assert query(database, f'SELECT count(*) FROM answers."{made.run}"') == [(0,)]
+    assert query(database, f'SELECT count(*) FROM answers."{made.run}"') == [(0,)]  # noqa: S608
     assert query(database, "SELECT count(*) FROM responses") == [(0,)]
 
 
@@ -114,7 +114,7 @@ def test_a_newer_schema_of_a_study_replaces_the_older_in_results(tmp_path: Path,
     shown = "SELECT score, sure FROM results ORDER BY row_number"
     assert query(database, shown) == [("low", True), ("high", False), (None, None)]
     assert "why" not in [row[0] for row in query(database, "DESCRIBE results")]
-    assert query(database, f'SELECT score, why FROM answers."{old.run}"') == [(1, "a"), (2, "b"), (3, "c")]
+    assert query(database, f'SELECT score, why FROM answers."{old.run}"') == [(1, "a"), (2, "b"), (3, "c")]  # noqa: S608
     with open_reader(database) as reader:
         assert [row[reader.columns(old.run).index("score")] for row in reader.rows(old.run)] == [1, 2, 3]
 
