@@ -34,12 +34,12 @@ def make_batch_file(
     Sends nothing. More than 50,000 rows or 200 MB become several files: the next is FILE-00002.
     """
     from batchflow.plan.batch_file import Order, make, standing
-    from batchflow.sources.spreadsheet import is_spreadsheet
+    from batchflow.spec.data import kind_of
 
     if missing not in {"error", "empty"}:
         raise UsageError(f"--missing {missing}: there is no such way", hint="write --missing error or --missing empty")
     _check(template, data, out)
-    if sheet is not None and not is_spreadsheet(data):
+    if sheet is not None and kind_of(data.name) != "spreadsheet":
         raise UsageError(f"--sheet {sheet}: {data} has no sheets", hint="leave --sheet out; it is for Excel files")
     before = standing(out)
     if before and not force:

@@ -22,9 +22,9 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import ConditionFacts, Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
 from batchflow.plan.study import Study
-from batchflow.sources.delimited import Imported
 from batchflow.sources.maps import Conditioned, Difference, Others, compare, count_shared
 from batchflow.sources.rows import Rows
+from batchflow.sources.table import Imported
 from batchflow.steps.build import BuiltFirst, build_first, built_event, lines
 from batchflow.steps.take import TAKEN_ROUND, Prior, reused, taken_events
 
@@ -101,8 +101,8 @@ def reopen(folder: RunFolder) -> Planned:
 
 
 def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunFolder, bool]:
-    source_sha256 = files.sha256_of(study.source)
-    known = _known_rows(study, project, source_sha256)
+    source_sha256 = study.source.digest()
+    known = None if source_sha256 is None else _known_rows(study, project, source_sha256)
     if known is not None:
         found = _usable(project, study.fingerprint(known), fresh=fresh)
         if found is not None and not _outdated(project, study, view(found), fresh=fresh):
@@ -230,7 +230,8 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         requests=built.requests,
         distinct=built.distinct,
         source=_source_facts(study, imported),
-        columns=study.reading.columns,
+        columns=study.columns.data,
+        answer=study.columns.answers,
         template_sha256=design.digest,
         database=experiment.output.database,
         raw=experiment.output.raw,
@@ -252,6 +253,7 @@ def _source_facts(study: Study, imported: Imported) -> SourceFacts:
         rows=imported.rows,
         delimiter=study.reading.delimiter,
         drop_blank=study.reading.drop_blank,
+        kind=study.source.kind,
     )
 
 
