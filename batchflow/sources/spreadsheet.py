@@ -110,7 +110,7 @@ class Spreadsheet:
                 self._named = self._sheet or names[0]
                 rows = book.get_sheet_by_name(self._named).to_python(skip_empty_area=False)
         except (calamine.CalamineError, OSError, IndexError) as error:
-            cause = f"this is no file that a spreadsheet program has written, or it is damaged or encrypted ({error})"
+            cause = f"the file cannot be read: no spreadsheet program wrote it, or it is damaged or encrypted ({error})"
             raise self._unreadable(cause, "save it there anew as .xlsx without a password, or as CSV") from error
         return list(self._within(rows)), len(names) - 1 if self._sheet is None else 0
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from batchflow.cli.serve import _say_ready
 from batchflow.errors import DataError
 from batchflow.plan.batch_file import Order
 from batchflow.plan.batch_file import make as make_batch
 from batchflow.plan.checking import check
+from batchflow.server.process import ServeOptions
 from tests.crash.harness import Zygote
 from tests.deck.test_walk import Make, batches
 from tests.deck.test_walk import make as make  # noqa: PLC0414 - a fixture
@@ -239,3 +241,13 @@ def test_an_address_without_v1_is_suspected(make: Make) -> None:
     assert (listed.status, "does the address lack /v1" in listed.stderr) == (6, True)
     shown = walker.type("show-batch", "batch_1")
     assert (shown.status, "lack /v1?" in shown.stderr) == (2, True)
+
+
+def test_the_banner_can_be_pasted_and_says_that_faults_are_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BATCHFLOW_SERVER_TOKEN", raising=False)
+    _say_ready("http://127.0.0.1:8080/v1", ServeOptions(faults=Path("f.yaml")), as_json=False)
+    told = capsys.readouterr().err
+    assert told.endswith("\nexport OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=any\n")
+    assert "Faults are on: it errs as f.yaml says" in told

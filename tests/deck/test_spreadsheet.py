@@ -85,6 +85,9 @@ def test_another_sheet_is_named(tmp_path: Path) -> None:
     assert "the sheet 'people' is read; 1 more are left out (--sheet names another)" in made.notes
     with pytest.raises(DataError, match="there is no sheet 'none'"):
         prompts(tmp_path, sheet="none")
+    with pytest.raises(DataError) as caught:
+        prompts(tmp_path, sheet="Peopel")
+    assert caught.value.faults[0].remedy == "did you mean 'people'? its sheets are people, more"
 
 
 def test_an_empty_cell_is_missing(tmp_path: Path) -> None:
@@ -96,7 +99,7 @@ def test_an_empty_cell_is_missing(tmp_path: Path) -> None:
 
 def test_what_is_no_workbook_is_said(tmp_path: Path) -> None:
     (tmp_path / "rows.xlsx").write_bytes(b"id,age,topic\n")
-    with pytest.raises(DataError, match="no file that a spreadsheet program has written"):
+    with pytest.raises(DataError, match="no spreadsheet program wrote it"):
         prompts(tmp_path)
 
 
