@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from batchflow.server.faults import Faults, Rule
 from batchflow.server.ledger import Executed, Fate
@@ -19,6 +19,9 @@ _CANCELLED: Final = ("batch_cancelled", "This request was not executed because t
 _OK: Final = 200
 _SERVER_FAULT: Final = 500
 RESPONDER_BUG: Final = "bug of the responder"
+
+
+Noted: TypeAlias = Callable[[str, str], None]  # a problem and its detail
 
 
 @dataclass(frozen=True, slots=True)

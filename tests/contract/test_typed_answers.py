@@ -47,6 +47,10 @@ def test_fields_become_typed_columns(make_study: Make) -> None:
         assert dict(zip(FIELDS, kept[2:], strict=True)) == json.loads(content[0])
     printed = study.run("results", "experiment.yaml", "--json").json()
     assert [type(printed["rows"][0][name]) for name in FIELDS] == [str, str, int, bool]
+    # people are shown the typed columns in place of the JSON that they stand for
+    for shown in (study.run("results", "experiment.yaml").stdout, study.run().stderr):
+        assert "score" in shown
+        assert "content" not in shown
 
 
 def test_the_authors_order_is_on_the_wire(make_study: Make) -> None:
