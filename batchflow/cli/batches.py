@@ -113,11 +113,13 @@ def _took(batch: Any) -> str:
 def cancel_batch(batch_id: BatchId, *, provider: Who = "openai", as_json: Json = False) -> None:
     """Cancel a batch; what is answered by then is billed."""
     asked = service(provider)
+    from batchflow.steps.cancel import end_batch
+
     with Interruptible(), asked.connected() as connection:
         batch = must_find_batch(connection, batch_id, asked.target.host)
         ended = batch.ended
-        if not ended and batch.status != "cancelling":
-            batch = connection.cancel(batch.id) or batch
+        if not ended:
+            batch = end_batch(connection, batch.id) or batch
     word = "had ended before" if ended else "is asked to end; what is in flight may take up to 10 minutes"
     render.note(f"Batch {batch.id}{asked.marker} {word}: {batch.status}")
     render.note(f"Next: {asked.command('get-batch-results', batch.id)}")

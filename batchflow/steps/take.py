@@ -36,7 +36,8 @@ class Prior:
             if shard.collected is None:
                 continue
             path = self.folder.map(shard.round)
-            if not shard.collected["account"]["owed"]:
+            account = shard.collected["account"]
+            if not account["owed"] and not account.get("kept"):
                 yield shard, Others(path, shards=[shard.number])
                 continue
             ids = [answer.custom_id for answer in _reading(self, shard) if not answer.owed]
