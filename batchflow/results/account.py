@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from batchflow.results.lines import parse, records
 from batchflow.results.outcome import Answer, Outcome
@@ -22,6 +22,7 @@ class Account:
     owed: Counter[str] = field(default_factory=Counter)
     replaced: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
+    retaken: int = 0  # of the replaced, those that another run had bought
     doubled: int = 0  # further lines of a request that has its outcome
     conflicting: int = 0  # of these, final ones that say something else
     unknown: int = 0  # lines of a custom_id that was not in the shard
@@ -57,6 +58,7 @@ class Account:
         self.final.update(other.final)
         self.final.subtract(other.replaced)
         self.kept.update(other.kept)
+        self.retaken += other.retaken
         self.doubled += other.doubled
         self.conflicting += other.conflicting
         self.unknown += other.unknown
@@ -69,6 +71,7 @@ class Account:
             "final": dict(sorted(self.final.items())),
             "owed": dict(sorted(self.owed.items())),
             **{name: dict(sorted(counts.items())) for name, counts in again.items() if counts},
+            **({"retaken": self.retaken} if self.retaken else {}),
             "doubled": self.doubled,
             "conflicting": self.conflicting,
             "unknown": self.unknown,
@@ -83,7 +86,14 @@ class Account:
         conflicting = value.get("conflicting", 0)
         final, owed = Counter(value["final"]), Counter(value["owed"])
         replaced, kept = (Counter(value.get(name, {})) for name in ("replaced", "kept"))
-        return cls(final, owed, replaced, kept, conflicting=conflicting, **counts)
+        return cls(final, owed, replaced, kept, value.get("retaken", 0), conflicting=conflicting, **counts)
+
+
+class Earlier(NamedTuple):
+    """The final outcome that a request had before it was asked again; taken: another run had bought it."""
+
+    outcome: str
+    taken: bool = False
 
 
 class Reading:
@@ -102,7 +112,7 @@ class Reading:
         judge: Callable[[bytes], Answer | None] = parse,
         *,
         serves: Mapping[str, int] | None = None,
-        earlier: Mapping[str, str] | None = None,
+        earlier: Mapping[str, Earlier] | None = None,
         raw: bool = False,
     ) -> None:
         self._open = dict.fromkeys(expected)  # in the shard's order; the outcome-less ones are left at the end
@@ -172,8 +182,10 @@ class Reading:
     def _count_final(self, answer: Answer) -> None:
         weight = self._weight(answer.custom_id)
         self.account.final[answer.outcome] += weight
-        if answer.custom_id in self._earlier:
-            self.account.replaced[self._earlier[answer.custom_id]] += weight
+        earlier = self._earlier.get(answer.custom_id)
+        if earlier is not None:
+            self.account.replaced[earlier.outcome] += weight
+            self.account.retaken += weight * earlier.taken
 
     def _count_owed(self, custom_id: str, outcome: Outcome) -> None:
         if custom_id in self._earlier:

@@ -58,8 +58,9 @@ class Attempts:
         """Choose what is owed, and what has one of these final outcomes."""
         self._con.execute(
             "CREATE TABLE chosen AS SELECT custom_id, max_by(outcome, round) FILTER (final) AS earlier, "
-            "max_by(outcome, round) AS newest, max_by(serves, round) AS serves, max_by(shard, round) AS shard, "
-            "max(round) AS round FROM attempts GROUP BY custom_id "
+            "coalesce(max(round) FILTER (final) = 0, false) AS taken, max_by(outcome, round) AS newest, "
+            "max_by(serves, round) AS serves, max_by(shard, round) AS shard, max(round) AS round "
+            "FROM attempts GROUP BY custom_id "
             "HAVING NOT bool_or(final) OR list_contains(?, max_by(outcome, round) FILTER (final))",
             [list(outcomes)],
         )
@@ -69,10 +70,13 @@ class Attempts:
         rows = self._con.execute("SELECT DISTINCT round, shard FROM chosen ORDER BY ALL").fetchall()
         return (Place(*row) for row in rows)
 
-    def of(self, place: Place) -> dict[str, str | None]:
-        """What is chosen of one file: custom_id -> its earlier final outcome, None where it is owed."""
-        query = "SELECT custom_id, earlier FROM chosen WHERE round = ? AND shard = ?"
-        return dict(self._con.execute(query, list(place)).fetchall())
+    def of(self, place: Place) -> dict[str, tuple[str | None, bool]]:
+        """What is chosen of one file: custom_id -> its earlier final outcome, None where it is owed, and whether
+        another run had bought that.
+        """
+        query = "SELECT custom_id, earlier, taken FROM chosen WHERE round = ? AND shard = ?"
+        rows = self._con.execute(query, list(place)).fetchall()
+        return {custom_id: (earlier, taken) for custom_id, earlier, taken in rows}
 
     def leave(self, ids: Collection[str]) -> None:
         """Take these out of what is chosen; what of it is owed stays owed."""

@@ -24,9 +24,8 @@ COLUMNS: Final = (
 )
 # what follows them where one line serves several requests: the custom_id of that line
 ASKED_AS: Final = "asked_as"
-EARLIER: Final = (
-    "earlier"  # and what ends the row in a round that asks again on purpose: the final outcome that there is
-)
+# what ends the row in a round that asks again on purpose: the final outcome there is; `taken`: another run bought it
+EARLIER: Final = "earlier"
 _BUILT: Final = (
     "CREATE TABLE built (custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, replicate INTEGER, "
     "body_sha256 VARCHAR, shard INTEGER, line INTEGER)"
@@ -66,13 +65,14 @@ class Mapped(NamedTuple):
 
 class Chosen(NamedTuple):
     """A request line that a later round asks again, and where it stands in that round's files. earlier: the final
-    outcome that it has, where it is asked again on purpose.
+    outcome that it has, where it is asked again on purpose; taken: another run had bought that.
     """
 
     custom_id: str
     shard: int
     line: int
     earlier: str | None = None
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,9 @@ class MapWriter:
 def write_later(first: Sequence[Path], chosen: Iterable[Sequence[Chosen]], target: Path) -> None:
     """The map of a later round: the chosen requests of the first one, at their new places."""
     with map_database() as con:
-        con.execute("CREATE TABLE chosen (custom_id VARCHAR, shard INTEGER, line INTEGER, earlier VARCHAR)")
+        con.execute(
+            "CREATE TABLE chosen (custom_id VARCHAR, shard INTEGER, line INTEGER, earlier VARCHAR, taken BOOLEAN)"
+        )
         for part in chosen:
             with con.appender("chosen") as appender:
                 appender.append_rows(part)
@@ -150,7 +152,7 @@ def write_later(first: Sequence[Path], chosen: Iterable[Sequence[Chosen]], targe
         on_purpose = con.execute("SELECT count(earlier) FROM chosen").fetchall() != [(0,)]
         publish(
             con,
-            f"SELECT m.* REPLACE (c.shard AS shard, c.line AS line){f', c.{EARLIER}' if on_purpose else ''} "
+            f"SELECT m.* REPLACE (c.shard AS shard, c.line AS line){f', c.{EARLIER}, c.taken' if on_purpose else ''} "
             f"FROM ({every}) m JOIN chosen c ON c.custom_id = m.{asked_as(con, first[0])} "
             "ORDER BY c.shard, c.line, m.row_number",
             target,
@@ -168,17 +170,19 @@ def _has(con: "DuckDBPyConnection", path: Path, column: str) -> bool:
     return any(name == column for name, *_ in described)
 
 
-def earlier_outcomes(path: Path, shard: int) -> dict[str, str]:
-    """The lines of a shard that ask again for what has a final outcome, by custom_id, and that outcome."""
+def earlier_outcomes(path: Path, shard: int) -> dict[str, tuple[str, bool]]:
+    """The lines of a shard that ask again for what has a final outcome, by custom_id: that outcome, and whether another
+    run had bought it.
+    """
     with map_database() as con:
         if not _has(con, path, EARLIER):
             return {}
         rows = con.execute(
-            f"SELECT DISTINCT {asked_as(con, path)}, {EARLIER} FROM {parquet(path)} "
+            f"SELECT DISTINCT {asked_as(con, path)}, {EARLIER}, taken FROM {parquet(path)} "
             f"WHERE shard = ? AND {EARLIER} IS NOT NULL",
             [shard],
         ).fetchall()
-    return dict(rows)
+    return {custom_id: (outcome, taken) for custom_id, outcome, taken in rows}
 
 
 def served(path: Path, shard: int) -> dict[str, int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from batchflow import failpoints
 from batchflow.journal.events import Event
@@ -22,6 +22,8 @@ from batchflow.sources.attempts import Attempt, Attempts, Place
 from batchflow.sources.maps import Chosen, write_later
 from batchflow.steps.build import CHUNK, built_event, model_of
 from batchflow.steps.collect import read_shard
+
+OWED: Final = (None, False)  # of a line that is asked again because it has no outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,9 @@ def build_next(folder: RunFolder, state: RunState, limits: Limits) -> Event:
         for shard in state.shards(state.round):
             if shard.collected is not None and shard.collected["account"]["owed"]:
                 reading = _read(folder, shard).run()
-                yield from writer.copy(Place(shard.round, shard.number), dict.fromkeys(reading.owed), reading.serves)
+                yield from writer.copy(
+                    Place(shard.round, shard.number), dict.fromkeys(reading.owed, OWED), reading.serves
+                )
 
     return _write(folder, state, limits, choose)
 
@@ -125,8 +129,12 @@ class _Writer:
         self._folder, self._cutter = folder, cutter
         self.again: Counter[int] = Counter()  # requests of each new file that have a final outcome already
 
-    def copy(self, place: Place, wanted: Mapping[str, str | None], serves: Mapping[str, int]) -> Iterator[list[Chosen]]:
-        """Copy the wanted lines of one file; says where they went."""
+    def copy(
+        self, place: Place, wanted: Mapping[str, tuple[str | None, bool]], serves: Mapping[str, int]
+    ) -> Iterator[list[Chosen]]:
+        """Copy the wanted lines of one file; says where they went. wanted: custom_id -> the outcome it has already, and
+        whether another run had bought that.
+        """
         with self._folder.shard(shard_name(*place)).open("rb") as handle:
             while part := list(islice(handle, CHUNK)):
                 placed = []
@@ -135,8 +143,8 @@ class _Writer:
                     if name in wanted:
                         weight = serves.get(name, 1)
                         target = self._cutter.add(line, group=model_of(line), serves=weight)
-                        placed.append(Chosen(name, *target, wanted[name]))
-                        self.again[target.shard] += weight if wanted[name] is not None else 0
+                        placed.append(Chosen(name, *target, *wanted[name]))
+                        self.again[target.shard] += 0 if wanted[name] == OWED else weight
                 if placed:
                     yield placed
 

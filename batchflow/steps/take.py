@@ -111,5 +111,7 @@ def taken_events(folder: RunFolder, shards: Sequence[Shard], built: Event) -> li
 
 
 def reused(state: RunState) -> int:
-    """Requests whose answer was taken over."""
-    return sum(shard.requests for shard in state.rounds.get(TAKEN_ROUND, {}).values())
+    """Requests whose answer was taken over, and has not been replaced since by one that was asked for again."""
+    accounts: Iterator[Mapping[str, Any]] = (shard.collected["account"] for shard in state.shards() if shard.collected)
+    replaced = sum(int(account.get("retaken", 0)) for account in accounts)
+    return sum(shard.requests for shard in state.rounds.get(TAKEN_ROUND, {}).values()) - replaced
