@@ -37,7 +37,7 @@ def reopened(argument: str, *, buys: bool | None = None, busy: str = "", same: b
     another process advances. same: refuse a spec that asks something else than its newest run.
     """
     from batchflow.engine.planning import reopen
-    from batchflow.plan.study import SPEC_NAME
+    from batchflow.plan.copies import SPEC_NAME
     from batchflow.plan.target import resolve
     from batchflow.spec.load import load_spec
 

@@ -1,5 +1,6 @@
 """The deck's commands about batches that exist: `list-batches`, `show-batch`, `cancel-batch`."""
 
+from functools import partial
 from typing import Any
 
 from batchflow.cli import render
@@ -88,15 +89,24 @@ def text(batch: Any, ids: dict[str, Any], files: dict[str, Any], marker: str) ->
         f"Completion time    {_took(batch)}",
         f"Request counts     {done}",
     ]
-    lines += [f"Label              {key} = {value}" for key, value in (batch.metadata or {}).items()]
+    lines += [
+        f"Label              {_in_a_line(key)} = {_in_a_line(value)}" for key, value in (batch.metadata or {}).items()
+    ]
     lines += ["", "Files"]
     for kind, file_id in ids.items():
         file = files[kind]
-        told = "" if not file_id else " (gone)" if file is None else f" {file.name}"
+        told = "" if not file_id else " (gone)" if file is None else f" {_in_a_line(file.name)}"
         lines.append(f"  {kind:7}{file_id or '-'}{told}")
     lines += ["", "Timeline (UTC)", *(f"  {at}  batch {name}" for at, name in timeline(batch))]
-    errors = [f"  line {e.line or '?'}: {e.code}: {e.message}" for e in batch.errors[:SHOWN_ERRORS]]
+    errors = [
+        f"  line {e.line or '?'}: {_in_a_line(e.code)}: {_in_a_line(e.message)}" for e in batch.errors[:SHOWN_ERRORS]
+    ]
     return "\n".join([*lines, *(["", "Errors", *errors] if errors else [])])
+
+
+def _in_a_line(told: object) -> str:
+    """What somebody else wrote, so that it cannot look like a line of ours."""
+    return str(told).replace("\n", "\\n")
 
 
 def _took(batch: Any) -> str:
@@ -110,16 +120,22 @@ def _took(batch: Any) -> str:
     return ", ".join(render.plural(count, word) for count, word in parts if count or word == "second")
 
 
+def _cancelled(connection: Any, batch: Any) -> Any:
+    """The batch, asked to end; as it is now where it ended by itself meanwhile."""
+    return connection.cancel(batch.id) or connection.find_batch(batch.id) or batch
+
+
 def cancel_batch(batch_id: BatchId, *, provider: Who = "openai", as_json: Json = False) -> None:
     """Cancel a batch; what is answered by then is billed."""
-    asked = service(provider)
-    from batchflow.steps.cancel import end_batch
+    from batchflow.engine.single import patiently
 
+    asked = service(provider)
     with Interruptible(), asked.connected() as connection:
         batch = must_find_batch(connection, batch_id, asked.target.host)
         ended = batch.ended
-        if not ended:
-            batch = end_batch(connection, batch.id) or batch
+        if not ended and batch.status != "cancelling":
+            batch = patiently(partial(_cancelled, connection, batch), render.note)
+            ended = batch.ended and batch.status != "cancelled"
     word = "had ended before" if ended else "is asked to end; what is in flight may take up to 10 minutes"
     render.note(f"Batch {batch.id}{asked.marker} {word}: {batch.status}")
     render.note(f"Next: {asked.command('get-batch-results', batch.id)}")

@@ -10,7 +10,7 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.bar import bar
-from batchflow.cli.deck import Service, Who, Yes, agree, service
+from batchflow.cli.deck import Service, Who, Yes, agree, check_out, service
 from batchflow.cli.options import Json
 from batchflow.cli.signals import Interruptible, ending_in_order
 from batchflow.errors import ExitStatus, Interrupted, UsageError
@@ -42,8 +42,7 @@ def chat_complete(
     target = out or file.with_name(f"{file.stem}-answers.jsonl")
     if not file.is_file():
         raise UsageError(f"{file} is not there", hint="`batchflow make-batch-file TEMPLATE DATA` makes one")
-    if not target.parent.is_dir() or target.is_dir():
-        raise UsageError(f"--out {target}: no file can be written there", hint="name a file in a folder that is there")
+    check_out(target, file)
     total = check(file)
     with Answers(target, asked.target.scope) as answers:
         with Interruptible():

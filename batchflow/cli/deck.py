@@ -121,6 +121,16 @@ def agree(line: str, *, ask: bool) -> None:
         raise UsageError("not agreed: nothing was done")
 
 
+def check_out(out: Path, *read: Path) -> None:
+    """UsageError where no file can be written, or where it would take the place of one that is read, --force or not."""
+    if not out.parent.is_dir() or (out.exists() and not out.is_file()):
+        raise UsageError(f"--out {out}: no file can be written there", hint="name a file in a folder that is there")
+    if any(out.exists() and path.exists() and out.samefile(path) for path in read):
+        raise UsageError(
+            f"--out {out}: this file is what is read; nothing was written", hint="name another file with --out"
+        )
+
+
 def must_find_batch(provider: Any, batch_id: str, host: str) -> Any:
     found = provider.find_batch(batch_id)
     if found is None:

@@ -107,4 +107,4 @@ def _text(entry: dict[str, Any]) -> str:
         lines = [f"{entry['custom_id']}: {entry['outcome']}{render.simulated(really=entry['simulated'])}"]
         told = [entry[name] for name in ("content", "refusal", "error_code", "error_message")]
         lines += [str(words) for words in told if words]
-    return "\n".join([lines[0], *("  " + line.replace("\n", "\n  ") for line in lines[1:])])
+    return "\n".join([lines[0].replace("\n", "\\n"), *("  " + line.replace("\n", "\n  ") for line in lines[1:])])

@@ -103,9 +103,9 @@ def _of_spec(path: Path) -> Target:
 
 
 def _unchanged(spec: Any, folder: RunFolder) -> bool:
-    """Whether spec and template are what they were when the run was planned, byte for byte."""
+    """Whether spec and named files are what they were when the run was planned, byte for byte."""
     copy = folder.spec / DEFAULT
-    return copy.is_file() and copy.read_bytes() == spec.content and _same_template(spec, folder)
+    return copy.is_file() and copy.read_bytes() == spec.content and _same_files(spec, folder)
 
 
 def _asks_the_same(spec: Any, folder: RunFolder) -> bool:
@@ -116,7 +116,7 @@ def _asks_the_same(spec: Any, folder: RunFolder) -> bool:
         before = load_spec(folder.spec / DEFAULT).experiment
     except BatchflowError:
         return False
-    return _asking(before) == _asking(spec.experiment) and _same_template(spec, folder)
+    return _asking(before) == _asking(spec.experiment) and _same_files(spec, folder)
 
 
 def _asking(experiment: Any) -> list[Any]:
@@ -128,13 +128,15 @@ def _asking(experiment: Any) -> list[Any]:
         experiment.shaping(),
         experiment.template,
         experiment.prompt,
+        experiment.context,
+        experiment.design,
         experiment.parameters,
     ]
 
 
-def _same_template(spec: Any, folder: RunFolder) -> bool:
-    template = spec.experiment.template
-    if not isinstance(template, str):
-        return True
-    one, other = spec.resolve(template), folder.spec / Path(template).name
-    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()
+def _same_files(spec: Any, folder: RunFolder) -> bool:
+    """Whether the files that the spec names (but for the table) are what they were, byte for byte."""
+    from batchflow.plan.copies import copies, named_files
+
+    pairs = [(path, folder.spec / name) for path, name in copies(named_files(spec))]
+    return all(one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes() for one, other in pairs)

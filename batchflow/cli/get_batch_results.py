@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.deck import RESPONSES, BatchId, Service, Who, batch_json, must_find_batch, service
+from batchflow.cli.deck import RESPONSES, BatchId, Service, Who, batch_json, check_out, must_find_batch, service
 from batchflow.cli.options import Force, Json
 from batchflow.cli.signals import Interruptible
 from batchflow.errors import ExitStatus, ProviderRefused, UsageError
@@ -29,8 +29,8 @@ def get_batch_results(
     """
     asked = service(provider)
     targets = {"output": out, "error": out.with_name(f"{out.stem}-errors{out.suffix}")}
-    if not out.parent.is_dir() or out.is_dir():
-        raise UsageError(f"--out {out}: no file can be written there", hint="name a file in a folder that is there")
+    check_out(out)
+    check_out(targets["error"])
     before = [path for path in targets.values() if path.exists()]
     if before and not force:
         raise UsageError(

@@ -7,6 +7,7 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.bar import bar
+from batchflow.cli.deck import check_out
 from batchflow.cli.options import Force, Json
 from batchflow.cli.signals import Interruptible
 from batchflow.errors import UsageError
@@ -75,5 +76,4 @@ def _check(template: Path, data: Path, out: Path) -> None:
         if not path.is_file():
             cause = "is a folder" if path.is_dir() else "is not there"
             raise UsageError(f"{path} {cause}", hint=f"name the {what}: batchflow make-batch-file TEMPLATE DATA")
-    if not out.parent.is_dir() or out.is_dir():
-        raise UsageError(f"--out {out}: no file can be written there", hint="name a file in a folder that is there")
+    check_out(out, template, data)

@@ -7,6 +7,7 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.bar import bar
+from batchflow.cli.deck import check_out
 from batchflow.cli.options import Force, Json
 from batchflow.cli.signals import Interruptible
 from batchflow.errors import UsageError
@@ -49,8 +50,7 @@ def _check(folder: Path, start: int, end: int | None, out: Path, *, force: bool)
         raise UsageError(f"{folder} is not a folder", hint="name the folder that the .pdf files are in")
     if end is not None and end < start:
         raise UsageError(f"--end {end} lies before --start {start}", hint="pages count from 1, both are included")
-    if not out.parent.is_dir() or out.is_dir():
-        raise UsageError(f"--out {out}: no file can be written there", hint="name a file in a folder that is there")
+    check_out(out, *folder.glob("*.[pP][dD][fF]"))
     if out.exists() and not force:
         raise UsageError(
             f"{out} is there already; nothing was written", hint="name another file with --out, or add --force"

@@ -14,6 +14,7 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
 
     Shows the DAG with its state, the shards and their sizes. Needs no key.
     """
+    from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
@@ -21,10 +22,11 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
 
     path = spec_path(spec)
     spec_ = load_spec(path)
-    study = compile_study(spec_, provider)
-    for line in [*study.notes(), *Project(spec_.folder).check_names()]:
-        render.note(f"note: {line}")
-    planned = plan_run(study)
+    with workshop() as place:
+        study = compile_study(spec_, provider, place)
+        for line in [*study.notes(), *Project(spec_.folder).check_names()]:
+            render.note(f"note: {line}")
+        planned = plan_run(study)
     described = describe(planned.run, planned)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})

@@ -8,6 +8,7 @@ from batchflow.engine.run import RunView
 from batchflow.errors import BatchflowError
 from batchflow.results.account import Account
 from batchflow.results.outcome import DESCRIBED, Outcome
+from batchflow.spec.endpoints import EMBEDDINGS
 from batchflow.steps.summary import State, account_of, batches_accepted, state_of
 from batchflow.steps.take import reused
 
@@ -100,7 +101,9 @@ def _samples(run: RunView, database: Path) -> list[str]:
             rows = list(reader.rows(run.plan.run, limit=SAMPLES))
     except BatchflowError:
         return []
-    where = {name: names.index(name) for name in ("row_id", "outcome", "content")}
-    shown = [(row[where["row_id"]], row[where["outcome"]], row[where["content"]]) for row in rows]
+    # vectors have a column of their own, beside an empty content
+    said = "embedding" if run.plan.endpoint == EMBEDDINGS and "embedding" in names else "content"
+    shown = ("row_id", "outcome", said)
+    where = [names.index(name) for name in shown]
     title = "Sample answers" + render.simulated(really=run.plan.simulated)
-    return ["", f"{title}:", render.table(("row_id", "outcome", "content"), shown)]
+    return ["", f"{title}:", render.table(shown, [tuple(row[place] for place in where) for row in rows])]

@@ -50,6 +50,7 @@ def run(
 
 def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> Order:
     """The run of a spec, found or built."""
+    from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
@@ -60,10 +61,11 @@ def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> Order:
     target = resolve(spec.experiment.provider, provider)
     if key and not target.simulated:
         target.key()  # a missing key is said before anything is built
-    study = compile_study(spec, provider)
-    for line in [*study.notes(), *Project(spec.folder).check_names()]:
-        render.note(f"note: {line}")
-    planned = plan_run(study, fresh=fresh, hold=True)
+    with workshop() as place:
+        study = compile_study(spec, provider, place)
+        for line in [*study.notes(), *Project(spec.folder).check_names()]:
+            render.note(f"note: {line}")
+        planned = plan_run(study, fresh=fresh, hold=True)
     detour = provider not in {None, spec.experiment.provider.name}
     return Order(path, spec.experiment, target, spec.folder, planned, detour)
 

@@ -10,13 +10,15 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
 
     All: the spec, the data, the template and every rendered request.
     """
+    from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import check_only
     from batchflow.plan.study import compile_study
     from batchflow.spec.load import load_spec
 
     path = spec_path(spec)
-    study = compile_study(load_spec(path), provider)
-    requests = check_only(study)
+    with workshop() as place:
+        study = compile_study(load_spec(path), provider, place)
+        requests = check_only(study)
     notes = list(study.notes())
     for line in notes:
         render.note(f"note: {line}")

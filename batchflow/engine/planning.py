@@ -16,14 +16,15 @@ from batchflow.errors import BatchflowError, JournalDamaged, RunBusy, SetupError
 from batchflow.identity import IDENTITY_VERSION
 from batchflow.journal.journal import Journal
 from batchflow.journal.state import Phase
+from batchflow.plan.copies import SPEC_NAME, copies
 from batchflow.plan.design import Design
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import ConditionFacts, Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
-from batchflow.plan.study import SPEC_NAME, Study
-from batchflow.sources.delimited import Imported
+from batchflow.plan.study import Study
 from batchflow.sources.maps import Conditioned, Difference, Others, compare, count_shared
 from batchflow.sources.rows import Rows
+from batchflow.sources.table import Imported
 from batchflow.steps.build import BuiltFirst, build_first, built_event, lines
 from batchflow.steps.take import TAKEN_ROUND, Prior, reused, taken_events
 
@@ -105,8 +106,8 @@ def reopen(folder: RunFolder, *, buys: bool | None = None, busy: str = "") -> Pl
 
 
 def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunFolder, bool]:
-    source_sha256 = files.sha256_of(study.source)
-    known = _known_rows(study, project, source_sha256)
+    source_sha256 = study.source.digest()
+    known = None if source_sha256 is None else _known_rows(study, project, source_sha256)
     if known is not None:
         found = _usable(project, study.fingerprint(known), fresh=fresh)
         if found is not None and not _outdated(project, study, view(found), fresh=fresh):
@@ -256,6 +257,7 @@ def _source_facts(study: Study, imported: Imported) -> SourceFacts:
         rows=imported.rows,
         delimiter=study.reading.delimiter,
         drop_blank=study.reading.drop_blank,
+        kind=study.source.kind,
     )
 
 
@@ -276,8 +278,8 @@ def _conditions(design: Design) -> tuple[ConditionFacts, ...]:
 def _copy_spec(study: Study, building: RunFolder) -> None:
     files.make_folder(building.spec)
     files.atomic_write(building.spec / SPEC_NAME, study.spec.content)
-    for path in study.files:
-        files.copy_in(path, building.spec / path.name)
+    for path, name in copies(study.files):
+        files.copy_in(path, building.spec / name)
 
 
 def _git_commit(folder: Path) -> str:

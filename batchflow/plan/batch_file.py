@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeVar
 
 from batchflow import files
 from batchflow.errors import DataError, Fault
@@ -12,15 +13,19 @@ from batchflow.identity import json_text
 from batchflow.prompts.compile import compile_template
 from batchflow.prompts.document import read_json_template
 from batchflow.prompts.template import RowFaults, Template
-from batchflow.sources.delimited import Reading, import_rows, inspect
+from batchflow.sources.delimited import Delimited
 from batchflow.sources.rows import Chunk, Rows
-from batchflow.sources.spreadsheet import as_csv, is_spreadsheet
+from batchflow.sources.spreadsheet import Spreadsheet
+from batchflow.sources.table import Reading, Source, import_rows
+from batchflow.sources.workshop import Workshop
+from batchflow.spec.data import kind_of
 
 ENDPOINT: Final = "/v1/chat/completions"
 MOST_REQUESTS: Final = 50_000  # of one batch, by OpenAI
 MOST_BYTES: Final = 200_000_000
 CHUNK: Final = 2_000  # rows rendered at a time
 SHOWN_FAULTS: Final = 20
+T = TypeVar("T")
 _CUSTOM_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -72,49 +77,47 @@ def make(order: Order, advance: Callable[[int, int], None]) -> Made:
 
     Raises TemplateError or DataError with every fault found; nothing is written then.
     """
-    with files.scratch_folder() as scratch:
-        source, notes = _source(order, scratch)
-        reading = inspect(source, str(order.data))
+    with Workshop() as workshop:
+        source = _source(order, workshop)
+        reading = _in_words(source.inspect)
         names = [column.name for column in reading.columns]
         template = compile_template(read_json_template(order.template, str(order.template)), names)
-        rows = _import(order, source, reading, template, scratch / "rows.parquet")
+        rows = _import(order, source, reading, template, workshop.new_file(".parquet"))
         with _Cutter(order.out) as cutter:
             for lines, done in _lines(order, reading, template, rows):
                 for line in lines:
                     cutter.add(line)
                 advance(done, rows.count)
             made = cutter.publish()
-    return Made(made, template.model, (*notes, *_notes(order, reading, template)))
+    return Made(made, template.model, tuple(_notes(order, reading, template)))
 
 
-def _source(order: Order, scratch: Path) -> tuple[Path, list[str]]:
-    """The table as a delimited file in a folder of ours, or where it is; and what is to be said about that."""
-    if not is_spreadsheet(order.data):
-        return order.data, []
-    source = scratch / "sheet.csv"
-    return source, as_csv(order.data, str(order.data), source, order.sheet)
+def _source(order: Order, workshop: Workshop) -> Source:
+    if kind_of(order.data.name) == "spreadsheet":
+        return Spreadsheet(order.data, str(order.data), order.sheet)
+    return Delimited(order.data, str(order.data), workshop)
 
 
-def _import(order: Order, source: Path, reading: Reading, template: Template, target: Path) -> Rows:
+def _import(order: Order, source: Source, reading: Reading, template: Template, target: Path) -> Rows:
+    asked = partial(import_rows, source, reading, id_column=order.id_column, required=template.columns)
+    _in_words(partial(asked, missing=order.missing, target=target))
+    return Rows(target)
+
+
+def _in_words(read: Callable[[], T]) -> T:
+    """What reading gives; its faults in the words of this command."""
     try:
-        import_rows(
-            source,
-            reading,
-            id_column=order.id_column,
-            required=template.columns,
-            missing=order.missing,
-            target=target,
-            shown=str(order.data),
-        )
+        return read()
     except DataError as error:
         raise DataError([_in_words_of_options(fault) for fault in error.faults], hint=error.hint) from error
-    return Rows(target)
 
 
 def _in_words_of_options(fault: Fault) -> Fault:
     """A remedy that speaks of an experiment file, for a command that has none."""
     remedy = fault.remedy.replace("leave `data.id` out: then the row number is the id", "leave --id-col out")
     remedy = remedy.replace("write `missing: empty` under `data:`", "add `--missing empty`")
+    remedy = re.sub(r"write (its encoding|`encoding: [^`]*`) under `data:`,.* or save", "save", remedy)
+    remedy = remedy.replace(", or name the table's cells: `range: A1:D20` under `data:`", "")
     return replace(fault, remedy=remedy)
 
 
@@ -179,7 +182,9 @@ def _oversized(shown: str, chunk: Chunk, lines: list[bytes]) -> list[Fault]:
 
 
 def _notes(order: Order, reading: Reading, template: Template) -> Iterator[str]:
-    yield from (note for note in reading.notes if "table of results" not in note)
+    for note in reading.notes:
+        if "table of results" not in note:
+            yield note.replace("`sheet` under `data:` names", "--sheet names")
     yield from template.notes
     unused = [name for name in template.unused if name != order.id_column]
     if unused:

@@ -12,8 +12,8 @@ from batchflow.sources.columns import RESULTS_RESERVED
 from batchflow.sources.delimited import inspect
 from batchflow.sources.scan import Scanner
 from batchflow.spec.design import LevelFile
-from batchflow.spec.explain import Loc
 from batchflow.spec.load import Spec
+from batchflow.spec.places import Loc
 from batchflow.spec.source_text import SourceText
 from batchflow.spec.yaml_faults import NotReadable
 from batchflow.spec.yaml_tree import read_tree
@@ -142,7 +142,7 @@ def _values(path: Path, shown: str) -> Any:
             raise DataError([Fault(shown, f"this is not JSON: {error}", "write a list of levels")]) from error
     else:
         try:
-            tree, faults = read_tree(SourceText(shown, text))
+            tree, faults = read_tree(SourceText(shown, text, "list of levels"))
         except NotReadable as problem:
             raise DataError([problem.fault]) from None
         if faults:

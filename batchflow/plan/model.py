@@ -14,8 +14,8 @@ MANIFEST_SCHEMA: Final = "batchflow.manifest/1"
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """The table that was read; sha256 is of the file's bytes, reading_sha256 of the way it was read, rows_sha256 of
-    the rows as read.
+    """The table that was read, of some kind. sha256 is of the file's bytes (empty where the rows come from no file),
+    reading_sha256 of the way it was read, rows_sha256 of the rows as read.
     """
 
     path: str
@@ -25,6 +25,7 @@ class SourceFacts:
     rows: int
     delimiter: str
     drop_blank: bool
+    kind: str = "delimited"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Cutting requests into the files that travel: at both limits of the API, never over them, each hashed."""
+"""Cutting requests into the files that travel: at the limits of the API, never over them, each hashed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from batchflow.files import ShardFile
 from batchflow.plan.folder import RunFolder
@@ -19,6 +19,9 @@ class Shard:
     lines: int
     bytes: int
     sha256: str
+
+
+MOST_INPUTS: Final = 50_000  # of all requests of a batch together, by OpenAI
 
 
 class Place(NamedTuple):
@@ -36,6 +39,7 @@ class _Open:
     file: ShardFile
     lines: int = 0
     requests: int = 0
+    inputs: int = 0
 
 
 class ShardCutter:
@@ -50,13 +54,15 @@ class ShardCutter:
         self._count = 0
         self.finished: list[Shard] = []
 
-    def add(self, line: bytes, *, group: str = "", serves: int = 1) -> Place:
+    def add(self, line: bytes, *, group: str = "", serves: int = 1, inputs: int = 1) -> Place:
         """Put a line, newline included, into the current file of its group or a new one. A line longer than a file may
-        be must have been refused before. serves: how many requests it answers.
+        be must have been refused before. serves: how many requests it answers; inputs: how many texts it brings.
         """
         current = self._open.get(group)
         if current is not None and (
-            current.lines >= self._most_lines or current.file.bytes + len(line) > self._most_bytes
+            current.lines >= self._most_lines
+            or current.file.bytes + len(line) > self._most_bytes
+            or current.inputs + inputs > MOST_INPUTS
         ):
             self._close(group)
             current = None
@@ -67,6 +73,7 @@ class ShardCutter:
         current.file.write(line)
         current.lines += 1
         current.requests += serves
+        current.inputs += inputs
         return Place(current.number, current.lines)
 
     def close(self) -> list[Shard]:

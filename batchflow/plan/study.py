@@ -2,23 +2,27 @@
 or when the rows are rendered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
 
-from batchflow.errors import Fault, SpecError
+from batchflow.errors import Fault, InvalidInput, SpecError, TemplateError
 from batchflow.identity import fingerprint, json_bytes, sha256_hex
+from batchflow.plan.copies import named_files
 from batchflow.plan.design import Design, compile_design
 from batchflow.plan.target import Target, resolve
 from batchflow.prompts.body import Body, Locator, Place
 from batchflow.prompts.compile import compile_template
-from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_json_template
-from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
-from batchflow.spec.explain import Loc
+from batchflow.prompts.context import Insert, read_insert
+from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_template
+from batchflow.sources.columns import EMBEDDING
+from batchflow.sources.opening import open_source
+from batchflow.sources.table import Imported, Reading, Source, import_rows
+from batchflow.sources.workshop import Workshop
+from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
-
-SPEC_NAME: Final = "experiment.yaml"
+from batchflow.spec.places import Loc
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,12 @@ class Study:
     target: Target
     reading: Reading
     design: Design
-    source: Path
+    source: Source
     files: tuple[Path, ...] = ()
 
     @property
     def source_shown(self) -> str:
-        return self.spec.experiment.data.source
+        return self.source.shown
 
     def import_rows(self, target: Path) -> Imported:
         """The table as rows.parquet; raises DataError with every fault found."""
@@ -48,7 +52,6 @@ class Study:
             required=self.design.columns,
             missing=data.missing,
             target=target,
-            shown=self.source_shown,
         )
 
     def fingerprint(self, rows_sha256: str) -> str:
@@ -63,57 +66,96 @@ class Study:
         return ", ".join(self.design.models)
 
     def reading_digest(self) -> str:
-        """What, beside the file's bytes, decides how its rows are read."""
+        """What, beside the source's digest, decides how its rows are read."""
         names = [column.name for column in self.reading.columns]
         facts = [self.reading.delimiter, names, self.reading.drop_blank, self.spec.experiment.data.id or ""]
-        return sha256_hex(json_bytes(facts))
+        return sha256_hex(json_bytes([*facts, *self.reading.options]))
 
     def notes(self) -> Iterator[str]:
         """What a careful author wants to know, though nothing is wrong."""
         yield from self.reading.notes
         yield from dict.fromkeys(note for cell in self.design.cells for note in cell.template.notes)
         used = {*self.design.columns, self.spec.experiment.data.id}
-        unused = [column.name for column in self.reading.columns if column.name not in used]
+        names = [column.name for column in self.reading.columns]
+        unused = [name for name in names if name not in used]
         if unused:
             yield f"columns that no prompt uses: {', '.join(unused)}"
+        if self.spec.experiment.endpoint == EMBEDDINGS and EMBEDDING in map(str.lower, names):
+            yield (
+                f"the column {EMBEDDING!r} is called 'data_{EMBEDDING}' in the table of results, the vector "
+                f"'answer_{EMBEDDING}'"
+            )
         if not self.design.columns:
             yield "the template names no column: every row asks the same"
         if self.spec.experiment.design.balance == "exact":
             yield "balance: exact assigns rows anew when rows are added or taken away"
 
 
-def compile_study(spec: Spec, provider: str | None = None) -> Study:
-    """Compile a spec for the provider it names, or the one named in its place.
+def compile_study(spec: Spec, provider: str | None = None, workshop: Workshop | None = None) -> Study:
+    """Compile a spec for the provider it names, or the one named in its place. workshop: where tables are made ready;
+    it must last until the rows are read.
 
     Raises SpecError, TemplateError, DataError or SetupError; all faults of one file together.
     """
     experiment = spec.experiment
-    source = spec.resolve(experiment.data.source)
-    if not source.is_file():
-        raise SpecError([_missing_file(spec, ("data", "source"), source)])
+    source = open_source(spec, workshop or Workshop())
     target = resolve(experiment.provider, provider)
-    reading = inspect(source, experiment.data.source)
+    if (fault := _asks_nobody(spec, target)) is not None:
+        raise SpecError([fault])
+    reading = source.inspect()
     names = [column.name for column in reading.columns]
     if experiment.data.id is not None and experiment.data.id.strip() not in names:
         cause = f"the table has no column {experiment.data.id!r}"
         raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
-    body, template_file = _body(spec)
-    body = body.with_parameters(experiment.parameters, _locator(spec, "parameters"))
-    design = compile_design(spec, body, reading.columns, compile_template)
-    files = (*([template_file] if template_file else []), *design.files)
-    return Study(spec, target, reading, design, source, files)
+    body = _body(spec).with_parameters(experiment.parameters, _locator(spec, "parameters"))
+    compiled = partial(compile_template, endpoint=experiment.endpoint, context=_context(spec, names))
+    design = compile_design(spec, body, reading.columns, compiled)
+    return Study(spec, target, reading, design, source, named_files(spec))
 
 
-def _body(spec: Spec) -> tuple[Body, Path | None]:
+def _body(spec: Spec) -> Body:
     template, prompt = spec.experiment.template, spec.experiment.prompt
     if prompt is not None:
-        return body_from_prompt(prompt.system, prompt.user, _PromptLocator(spec)), None
+        return body_from_prompt(prompt.system, prompt.user, _PromptLocator(spec), spec.experiment.endpoint)
     if isinstance(template, str):
-        path = spec.resolve(template)
-        if not path.is_file():
-            raise SpecError([_missing_file(spec, ("template",), path)])
-        return read_json_template(path, template), path
-    return body_from_mapping(template or {}, _locator(spec, "template")), None
+        return read_template(_named_file(spec, ("template",), template), template)
+    return body_from_mapping(template or {}, _locator(spec, "template"))
+
+
+def _context(spec: Spec, columns: Sequence[str]) -> dict[str, Insert]:
+    """The named inserts; all faults of all of them together."""
+    inserts: dict[str, Insert] = {}
+    faults: list[Fault] = []
+    kinds = dict.fromkeys(spec.experiment.design.factors, "a factor") | dict.fromkeys(columns, "a column of the table")
+    for name, file in spec.experiment.context.items():
+        if name in kinds:
+            cause = f"the insert {name!r} has the name of {kinds[name]}: {{{{{name}}}}} would mean either"
+            faults.append(spec.fault(("context", name), cause, "give the insert another name", key=True))
+            continue
+        try:
+            inserts[name] = read_insert(_named_file(spec, ("context", name), file), file)
+        except InvalidInput as error:
+            faults += error.faults
+    if faults:
+        raise TemplateError(faults)
+    return inserts
+
+
+def _named_file(spec: Spec, loc: Loc, file: str) -> Path:
+    path = spec.resolve(file)
+    if not path.is_file():
+        raise SpecError([_missing_file(spec, loc, path)])
+    return path
+
+
+def _asks_nobody(spec: Spec, target: Target) -> Fault | None:
+    """The local provider has no answers of the endpoints that are loaded raw."""
+    endpoint = spec.experiment.endpoint
+    if not target.simulated or endpoint not in RAW:
+        return None
+    cause = f"the local provider does not answer {endpoint}: it draws no pictures and makes no films"
+    remedy = "ask a provider that does: `provider: openai`; `batchflow plan` shows the requests, free of charge"
+    return spec.fault(("endpoint",), cause, remedy)
 
 
 def _missing_file(spec: Spec, loc: Loc, path: Path) -> Fault:
@@ -139,4 +181,4 @@ class _PromptLocator:
 
     def __call__(self, place: Place, cause: str, remedy: str) -> Fault:
         loc: Loc = ("prompt", *place.path) if place.path[:1] in {("system",), ("user",)} else ("parameters",)
-        return self._spec.fault(loc, cause, remedy, inside=place.offset)
+        return self._spec.fault(loc, cause, remedy, key=place.key, inside=place.offset)

@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from batchflow.errors import Fault, TemplateError
 from batchflow.identity import json_bytes, json_text, sha256_hex
 from batchflow.prompts import slots as find
 from batchflow.prompts.body import Body, Path, Place, Text, Value
-from batchflow.prompts.check import check_chat_body
+from batchflow.prompts.check import check_body
+from batchflow.prompts.context import Insert
 from batchflow.prompts.template import LogicSlot, RowFault, RowFaults, Slot, Template, TextSlot, ValueSlot
+from batchflow.prompts.values import NotAValue, result_value
+from batchflow.spec.endpoints import CHAT
 
 if TYPE_CHECKING:
-    from batchflow.prompts.logic import Logic
+    from batchflow.prompts.logic import Logic, Program
 
 __all__ = ["RowFault", "RowFaults", "Template", "compile_template"]
 
@@ -23,14 +27,17 @@ _JINJA_SIGNS: Final = re.compile(
 )
 
 
-def compile_template(body: Body, columns: Sequence[str]) -> Template:
-    """The template of a chat body for a table with these columns (header names).
+def compile_template(
+    body: Body, columns: Sequence[str], endpoint: str = CHAT, context: Mapping[str, Insert] = MappingProxyType({})
+) -> Template:
+    """The template of a body for an endpoint and a table with these columns (header names). context: inserts by name,
+    none of them that of a column.
 
     Errors: TemplateError with up to 20 faults, each at its place in the user's file.
     """
-    compiler = _Compiler(body, columns)
+    compiler = _Compiler(body, columns, context)
     compiler.value(body.root, ())
-    faults = [body.fault(Place(each.path), each.cause, each.remedy) for each in check_chat_body(body.root)]
+    faults = [body.fault(Place(each.path), each.cause, each.remedy) for each in check_body(body.root, endpoint)]
     faults += compiler.faults
     if faults:
         faults.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
@@ -43,11 +50,12 @@ def compile_template(body: Body, columns: Sequence[str]) -> Template:
 class _Compiler:
     """Walks the body once and collects constants, slots, faults and notes."""
 
-    def __init__(self, body: Body, columns: Sequence[str]) -> None:
+    def __init__(self, body: Body, columns: Sequence[str], context: Mapping[str, Insert]) -> None:
         self.faults: list[Fault] = []
         self._notes: dict[str, None] = {}
         self._body, self._columns = body, tuple(columns)
         self._known = frozenset(columns)
+        self._context, self._inserted = context, set[str]()
         self._constants: list[list[str]] = [[]]
         self._slots: list[Slot] = []
         self._jinja: Logic | None = None
@@ -58,6 +66,9 @@ class _Compiler:
         for slot, constant in zip(self._slots, constants[1:], strict=True):
             canonical += [slot.canonical(), constant]
         used = {column for slot in self._slots for column in slot.columns}
+        unused = [name for name in self._context if name not in self._inserted]
+        if unused:
+            self._notes[f"inserts (`context`) that no prompt uses: {', '.join(unused)}"] = None
         model = self._body.root["model"]
         return Template(
             constants=tuple(constant.encode() for constant in constants),
@@ -160,6 +171,8 @@ class _Compiler:
     def _text_slot(self, slot: find.Slot, path: Path) -> None:
         if slot.what == "column":
             self._slot(TextSlot(slot.name))
+        elif slot.what == "expression" and (insert := self._insert(slot)):
+            self._emit(json_text(insert.text)[1:-1])
         elif slot.what == "expression":
             if split := find.split_kind(slot, self._known):
                 self._fault(Place(path, slot.start), *self._misplaced(split[1]))
@@ -186,16 +199,34 @@ class _Compiler:
         bare, kind = find.split_kind(slot, self._known) or (slot, "scalar")
         if bare.what == "column":
             self._slot(ValueSlot(bare.name, kind))
+        elif bare.what == "expression" and (insert := self._insert(bare)):
+            self._insert_value(insert, kind, Place(path, slot.start))
         elif bare.what == "expression":
             self._logic(bare, path, kind)
         else:
             self._unusable(bare, path)
 
+    def _insert(self, slot: find.Slot) -> Insert | None:
+        """The insert that a slot is, which makes it a constant."""
+        if slot.name in self._context:
+            self._inserted.add(slot.name)
+        return self._context.get(slot.name)
+
+    def _insert_value(self, insert: Insert, kind: str, place: Place) -> None:
+        try:
+            self._emit((json_bytes(insert.value) if kind == "json" else result_value(insert.value, kind)).decode())
+        except NotAValue as fault:
+            self._fault(place, fault.cause, fault.remedy)
+
+    def _of(self, source: str, kind: str, program: "Program") -> LogicSlot:
+        self._inserted.update(program.inserts)
+        return LogicSlot(source, kind, program, tuple((name, self._context[name].digest) for name in program.inserts))
+
     def _logic(self, slot: find.Slot, path: Path, kind: str) -> None:
         from batchflow.prompts.logic import LogicFault  # noqa: PLC0415 - jinja2 only where a slot needs it
 
         try:
-            self._slot(LogicSlot(slot.name, kind, self._compiled().expression(slot.name)))
+            self._slot(self._of(slot.name, kind, self._compiled().expression(slot.name)))
         except LogicFault as fault:
             self._fault(Place(path, slot.start), fault.cause, fault.remedy)
 
@@ -209,7 +240,7 @@ class _Compiler:
         if len(self.faults) > before:
             return
         try:
-            self._slot(LogicSlot(source, "template", self._compiled().template(source)))
+            self._slot(self._of(source, "template", self._compiled().template(source)))
         except LogicFault as fault:
             self._fault(Place(path, max(0, text.find(fault.name))), fault.cause, fault.remedy)
 
@@ -232,5 +263,5 @@ class _Compiler:
         if self._jinja is None:
             from batchflow.prompts.logic import Logic  # noqa: PLC0415 - jinja2 only where a slot needs it
 
-            self._jinja = Logic(self._columns)
+            self._jinja = Logic(self._columns, self._context)
         return self._jinja

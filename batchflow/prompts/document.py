@@ -1,24 +1,31 @@
-"""Where bodies come from: a JSON template, an inline mapping of the experiment file, or a plain prompt."""
+"""Where bodies come from: a JSON or YAML file, an inline mapping of the experiment file, or a plain prompt."""
 
-import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from pathlib import Path as FilePath
+from typing import Any, Final
 
 from batchflow.errors import Fault, TemplateError
-from batchflow.prompts.body import Body, InFile, Locator, Place, Text
+from batchflow.prompts.body import Body, InFile, Locator, Path, Place, Text
 from batchflow.prompts.json_reader import JsonReader
+from batchflow.prompts.text import read_text, read_yaml
+from batchflow.spec.endpoints import CHAT, EMBEDDINGS, MODERATIONS, RESPONSES
+from batchflow.spec.source_text import SourceText
 
 DEFAULT_SHOWN = "the experiment file"
 
 
-def read_json_template(path: Path, shown: str) -> Body:
-    """A request body from a JSON file in which the quotes decide what a slot is. `shown`: the path as written.
+def read_template(path: FilePath, shown: str) -> Body:
+    """A request body from a file, JSON or YAML as its name says. `shown`: the path as written.
 
-    Errors: TemplateError with line, column and remedy at the first thing that is no JSON.
+    Errors: TemplateError with line, column and remedy: all faults of a YAML file, the first of a JSON file.
     """
-    text = _read_text(path, shown)
+    return read_json_template(path, shown) if path.suffix.lower() == ".json" else read_yaml_template(path, shown)
+
+
+def read_json_template(path: FilePath, shown: str) -> Body:
+    """A request body from a JSON file in which the quotes decide what a slot is. Errors: as `read_template`."""
+    text = read_text(path, shown)
     reader = JsonReader(text, shown)
     if not text.strip():
         raise TemplateError([Fault(shown, "the template is empty", "write the body of a request: a JSON object")])
@@ -28,28 +35,17 @@ def read_json_template(path: Path, shown: str) -> Body:
     return Body(root, "quotes", reader)
 
 
-def _read_text(path: Path, shown: str) -> str:
-    if not path.is_file():
-        remedy = "paths count from the folder of the experiment file"
-        raise TemplateError([Fault(shown, "there is no such file", remedy)])
-    content = path.read_bytes()
-    if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-        raise TemplateError([Fault(shown, "the file is not UTF-8 but UTF-16", "save it as UTF-8", 1, 1)])
-    content = content.removeprefix(codecs.BOM_UTF8)
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line_start = content.rfind(b"\n", 0, error.start) + 1
-        line = content[line_start:].split(b"\n", 1)[0].rstrip(b"\r")
-        fault = Fault(
-            shown,
-            f"the file is not UTF-8: the byte 0x{content[error.start]:02X} cannot stand here",
-            "save the file as UTF-8, or: iconv -f WINDOWS-1252 -t UTF-8 old.json > new.json",
-            content.count(b"\n", 0, error.start) + 1,
-            len(content[line_start : error.start].decode("utf-8", "replace")) + 1,
-            line.decode("utf-8", "replace"),
-        )
-        raise TemplateError([fault]) from None
+def read_yaml_template(path: FilePath, shown: str) -> Body:
+    """A request body from a YAML file: slots as in an inline template. Errors: as `read_template`."""
+    places = read_yaml(SourceText(shown, read_text(path, shown), "template"))
+    if not isinstance(places.root.value, dict):
+        cause = "the template is no mapping (`key: value` lines)"
+        raise TemplateError([places.fault((), cause, "write the body of a request: model: …, messages: …")])
+
+    def locate(place: Place, cause: str, remedy: str) -> Fault:
+        return places.fault(place.path, f"{place.words()}: {cause}", remedy, key=place.key, inside=place.offset)
+
+    return body_from_mapping(places.root.plain(), locate)
 
 
 def body_from_mapping(mapping: Mapping[str, Any], locate: Locator | None = None) -> Body:
@@ -59,23 +55,41 @@ def body_from_mapping(mapping: Mapping[str, Any], locate: Locator | None = None)
     return Body(_marked(mapping), "filter", locate or InFile(DEFAULT_SHOWN))
 
 
-def body_from_prompt(system: str | None, user: str, locate: Locator | None = None) -> Body:
-    """A chat of one question. `locate` is asked about places under `system` and `user`, as the prompt has them."""
+def body_from_prompt(system: str | None, user: str, locate: Locator | None = None, endpoint: str = CHAT) -> Body:
+    """One question, as the endpoint has it. `locate` is asked about places under `system` and `user`, as the prompt has
+    them. Errors: TemplateError for a `system` where the endpoint knows none.
+    """
+    locate = locate or InFile(DEFAULT_SHOWN)
     prompt = {"user": user} if system is None else {"system": system, "user": user}
-    messages = [{"role": role, "content": text} for role, text in prompt.items()]
-    return body_from_mapping({"messages": messages}, _InPrompt(locate or InFile(DEFAULT_SHOWN), tuple(prompt)))
+    if endpoint == CHAT:
+        messages = [{"role": role, "content": text} for role, text in prompt.items()]
+        places: dict[Path, str] = {("messages", position): role for position, role in enumerate(prompt)}
+        return body_from_mapping({"messages": messages}, _InPrompt(locate, places))
+    keys = {"user": _ASKED_BY.get(endpoint, "prompt")}
+    if endpoint == RESPONSES:
+        keys = {"system": "instructions", **keys}
+    elif system is not None:
+        cause = f"{endpoint} takes no system message"
+        remedy = "remove system, or write its words into user"
+        raise TemplateError([locate(Place(("system",), key=True), cause, remedy)])
+    places = {(keys[role],): role for role in prompt}
+    return body_from_mapping({keys[role]: text for role, text in prompt.items()}, _InPrompt(locate, places))
+
+
+_ASKED_BY: Final = {RESPONSES: "input", EMBEDDINGS: "input", MODERATIONS: "input"}
 
 
 @dataclass(frozen=True, slots=True)
 class _InPrompt:
-    """A locator that turns places of the messages into places of the prompt."""
+    """A locator that turns places of the body into places of the prompt, which are named by role."""
 
     locate: Locator
-    roles: tuple[str, ...]
+    roles: Mapping[Path, str]
 
     def __call__(self, place: Place, cause: str, remedy: str) -> Fault:
-        if len(place.path) > 1 and isinstance(place.path[1], int):
-            place = replace(place, path=(self.roles[place.path[1]],))
+        for path, role in self.roles.items():
+            if place.path[: len(path)] == path:
+                place = replace(place, path=(role,))
         return self.locate(place, cause, remedy)
 
 

@@ -27,10 +27,10 @@ _ELSEWHERE: Final = {"True": "true", "False": "false", "None": "null", "TRUE": "
 
 
 class JsonReader:
-    """One text. `starts` and `keys` hold where each value and each key begins, by path."""
+    """One text; kind: what it is to be. `starts` and `keys` hold where each value and each key begins, by path."""
 
-    def __init__(self, text: str, shown: str) -> None:
-        self._text, self._shown = text, shown
+    def __init__(self, text: str, shown: str, kind: str = "template") -> None:
+        self._text, self._shown, self._kind = text, shown, kind
         self.starts: dict[Path, int] = {}
         self.keys: dict[Path, int] = {}
 
@@ -39,8 +39,11 @@ class JsonReader:
         value, position = self._value(self._skip(0), ())
         position = self._skip(position)
         if position < len(self._text):
-            raise self._wrong(position, "something follows after the end of the JSON", "a template is one JSON object")
+            raise self._wrong(position, "something follows after the end of the JSON", self._one())
         return value
+
+    def _one(self) -> str:
+        return "a template is one JSON object" if self._kind == "template" else "keep one JSON value in the file"
 
     def __call__(self, place: Place, cause: str, remedy: str) -> Fault:
         """The locator of this text; a path that is not in it is said in words at its nearest ancestor."""
@@ -70,7 +73,9 @@ class JsonReader:
 
     def _wrong(self, position: int, cause: str, remedy: str) -> TemplateError:
         if self._text.startswith(("//", "/*", "#"), position):
-            cause, remedy = "JSON has no comments", "delete the comment; `{{! comment }}` inside a text is allowed"
+            cause, remedy = "JSON has no comments", "delete the comment"
+            if self._kind == "template":
+                remedy += "; `{{! comment }}` inside a text is allowed"
         return TemplateError([self._fault(position, cause, remedy)])
 
     def _skip(self, position: int) -> int:
@@ -80,7 +85,9 @@ class JsonReader:
     def _value(self, position: int, path: Path) -> tuple[Any, int]:
         self.starts[path] = position
         if len(path) > MAX_DEPTH:
-            raise self._wrong(position, f"values lie more than {MAX_DEPTH} deep in one another", "flatten the template")
+            raise self._wrong(
+                position, f"values lie more than {MAX_DEPTH} deep in one another", f"flatten the {self._kind}"
+            )
         if self._text.startswith("{{", position):
             return self._slot(position)
         match self._text[position : position + 1]:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import jinja2
@@ -14,6 +15,7 @@ from jinja2 import meta, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from batchflow.prompts.context import Insert, Members, Table, Values
 from batchflow.prompts.near import closest, no_column
 
 MAX_RANGE: Final = 10_000
@@ -35,10 +37,11 @@ class LogicFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Something compiled. columns: those it reads, in the order of the header."""
+    """Something compiled. columns: those it reads, in the order of the header; inserts: those it reads, by name."""
 
     template: jinja2.Template
     columns: tuple[str, ...]
+    inserts: tuple[str, ...] = ()
 
     def text(self, values: Mapping[str, str]) -> str:
         """What a template with `{% … %}` gives for the cells of one row. Errors: any."""
@@ -82,6 +85,8 @@ def _finalize(value: Any) -> Any:
 
 
 def _is_printable(value: Any) -> bool:
+    if isinstance(value, Members | Values | Table):
+        return True
     if isinstance(value, list | tuple):
         return all(map(_is_printable, value))
     if isinstance(value, dict):
@@ -103,6 +108,10 @@ def _tojson(value: Any, indent: int | None = None) -> str:
 
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**"})
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        # `code.items` is the column of that name, if there is one
+        return obj[attribute] if isinstance(obj, Members) and attribute in obj else super().getattr(obj, attribute)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "**" and (abs(left) > 10**18 or abs(right) > MAX_POWER):
@@ -135,10 +144,12 @@ def _variables(columns: Collection[str] | Mapping[str, str]) -> dict[str, str]:
 
 
 class Logic:
-    """Compiles the expressions and templates of one body, for the columns that there are."""
+    """Compiles the expressions and templates of one body, for the columns and inserts that there are."""
 
-    def __init__(self, columns: Collection[str]) -> None:
+    def __init__(self, columns: Collection[str], context: Mapping[str, Insert] = MappingProxyType({})) -> None:
         self._columns = tuple(columns)
+        # not among the environment's globals: names that stand there are not found in a tree any more
+        self._inserts = {name: insert.value for name, insert in context.items()}
         self._environment = _environment()
 
     def expression(self, source: str) -> Program:
@@ -151,14 +162,14 @@ class Logic:
         if len(tree.body) != 1 or not isinstance(output, nodes.Output) or len(output.nodes) != 1:
             raise LogicFault("this is not one expression", "write one expression between {{ and }}")
         try:
-            columns = self._check(tree)
+            columns, inserts = self._check(tree)
         except LogicFault:
             # `{{Person-Id}}` is no subtraction if there is a column Person-ID
-            if _NAME_LIKE.fullmatch(source) and closest(source, self._columns, cutoff=_ALIKE):
+            if _NAME_LIKE.fullmatch(source) and closest(source, (*self._columns, *self._inserts), cutoff=_ALIKE):
                 raise self._no_column(source) from None
             raise
         assign = nodes.Assign(nodes.Name("result", "store", lineno=1), output.nodes[0], lineno=1)
-        return self._program(nodes.Template([assign], lineno=1), columns)
+        return self._program(nodes.Template([assign], lineno=1), columns, inserts)
 
     def template(self, source: str) -> Program:
         """A whole text with `{% … %}`; what stands outside the signs of Jinja stays as it is. Errors: LogicFault."""
@@ -173,12 +184,12 @@ class Logic:
                 constant.value = constant.value.replace(_RETURN, "\r")
         if any(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends))):
             raise LogicFault("a template cannot take in other files", "write the text here", "{%")
-        return self._program(tree, self._check(tree))
+        return self._program(tree, *self._check(tree))
 
-    def _program(self, tree: nodes.Template, columns: tuple[str, ...]) -> Program:
+    def _program(self, tree: nodes.Template, columns: tuple[str, ...], inserts: tuple[str, ...]) -> Program:
         tree.set_environment(self._environment)
         try:
-            return Program(self._environment.from_string(tree), columns)
+            return Program(self._environment.from_string(tree, self._inserts), columns, inserts)
         except jinja2.TemplateError as error:
             raise LogicFault(_first_line(error), "correct the expression") from None
         except SyntaxError as error:
@@ -186,7 +197,7 @@ class Logic:
 
     def _meant(self, source: str) -> bool:
         """Whether what is no expression was meant as the name of a column."""
-        return bool(_NAME_LIKE.fullmatch(source) or closest(source, self._columns, cutoff=_ALIKE))
+        return bool(_NAME_LIKE.fullmatch(source) or closest(source, (*self._columns, *self._inserts), cutoff=_ALIKE))
 
     def _syntax(self, error: jinja2.TemplateSyntaxError) -> LogicFault:
         remedy = "write a column's name, or a Jinja expression like {{ Age | int + 1 }}"
@@ -194,12 +205,14 @@ class Logic:
             remedy = "use a filter of Jinja, for example upper, lower, trim, replace, round, default, join"
         return LogicFault(f"this is no expression of Jinja: {error.message}", remedy, "{%")
 
-    def _check(self, tree: nodes.Template) -> tuple[str, ...]:
-        """The columns that are read. Errors: LogicFault for a name that does not exist."""
+    def _check(self, tree: nodes.Template) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns and the inserts that are read. Errors: LogicFault for a name that does not exist."""
         try:
             names = meta.find_undeclared_variables(tree) - set(self._environment.globals)
         except jinja2.TemplateSyntaxError as error:  # a filter or test that does not exist
             raise self._syntax(error) from None
+        inserts = tuple(name for name in self._inserts if name in names)
+        names.difference_update(inserts)
         known = set(_variables(self._columns))
         used = set(self._row_columns(tree)) if "row" in names else set()
         names.discard("row")
@@ -207,7 +220,7 @@ class Logic:
             if name not in known:
                 raise self._no_column(name)
         used |= names
-        return tuple(column for column in self._columns if column in used)
+        return tuple(column for column in self._columns if column in used), inserts
 
     def _row_columns(self, tree: nodes.Template) -> Iterator[str]:
         """Columns that are read as `row["First Name"]` or `row.Name`; all of them where `row` is used otherwise."""
@@ -226,7 +239,7 @@ class Logic:
             yield from self._columns
 
     def _no_column(self, name: str) -> LogicFault:
-        return LogicFault(*no_column(name, self._columns), name)
+        return LogicFault(*no_column(name, self._columns, self._inserts), name)
 
 
 def _constant(node: nodes.Expr) -> str | None:

@@ -11,8 +11,9 @@ def closest(name: str, columns: Collection[str], *, cutoff: float = 0.6) -> str 
     return lower[close[0]] if close else None
 
 
-def no_column(name: str, columns: Collection[str]) -> tuple[str, str]:
-    """Cause and remedy, with the column that was probably meant."""
-    meant = closest(name, columns)
+def no_column(name: str, columns: Collection[str], inserts: Collection[str] = ()) -> tuple[str, str]:
+    """Cause and remedy, with the column or insert that was probably meant."""
+    meant = closest(name, [*columns, *inserts])
     there_are = f"the columns are {', '.join(columns)}" if columns else "the table has no columns"
+    there_are += f"; the inserts are {', '.join(inserts)}" if inserts else ""
     return f"there is no column {name!r}", (f"did you mean {{{{{meant}}}}}? " if meant else "") + there_are

@@ -101,18 +101,21 @@ class ValueSlot:
 
 @dataclass(frozen=True, slots=True)
 class LogicSlot:
-    """What Jinja makes of a row. kind: expression or template (both give text), or that of a value."""
+    """What Jinja makes of a row. kind: expression or template (both give text), or that of a value. inserts: those it
+    reads, each with its digest.
+    """
 
     source: str
     kind: str
     program: "Program" = field(compare=False, repr=False)
+    inserts: tuple[tuple[str, str], ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         return self.program.columns
 
     def canonical(self) -> list[str]:
-        return ["logic", self.kind, self.source]
+        return ["logic", self.kind, self.source, *(word for insert in self.inserts for word in insert)]
 
     def fill(self, cells: Cells, count: int, faults: list[RowFault]) -> Sequence[bytes]:
         from batchflow.prompts import logic  # noqa: PLC0415 - jinja2 only where a slot needs it
@@ -137,6 +140,8 @@ class LogicSlot:
                     remedy = "cells are text: make a number of one with `| int` or `| float`"
                 raise NotAValue(cause, remedy) from None
 
+        if not columns:  # the same for every row: nothing of a row is in it
+            return _each(min(count, 1), one, "", faults) * count
         return _each(count, one, self.columns[0] if len(self.columns) == 1 else "", faults)
 
     def _shown(self) -> str:

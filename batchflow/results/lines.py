@@ -7,7 +7,7 @@ from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from batchflow.results import chat
+from batchflow.results.endpoints import holds_answer, parser_for
 from batchflow.results.outcome import Answer, Outcome
 
 _RETRYABLE: Final = frozenset({0, 408, 409, 429})
@@ -35,7 +35,9 @@ _PERMANENT: Final = frozenset(
         "unsupported_value",
     }
 )
-_TRANSIENT: Final = frozenset({"server_error", "rate_limit_exceeded", "overloaded_error", "timeout"})
+_TRANSIENT: Final = frozenset(
+    {"server_error", "rate_limit_exceeded", "overloaded_error", "timeout", "vector_store_timeout"}
+)
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -51,9 +53,8 @@ def records(path: Path) -> Iterator[tuple[int, bytes]]:
 def parse(record: bytes, endpoint: str = "") -> Answer | None:
     """The answer in a record; None for a line that is no result (no JSON object, no custom_id).
 
-    endpoint: the one that was asked, where it is known.
+    endpoint: the one that was asked; where it is not known, the body tells.
     """
-    del endpoint  # one endpoint is read so far
     try:
         # a damaged character must not cost a paid answer
         value = json.loads(record.decode("utf-8", "replace"))
@@ -64,11 +65,11 @@ def parse(record: bytes, endpoint: str = "") -> Answer | None:
     custom_id: str = value["custom_id"]
     response, error = value.get("response"), value.get("error")
     if isinstance(response, Mapping):
-        return _from_response(custom_id, response, error)
+        return _from_response(custom_id, response, error, endpoint)
     return _from_error(custom_id, None, error, None)
 
 
-def _from_response(custom_id: str, response: Mapping[str, Any], error: Any) -> Answer:
+def _from_response(custom_id: str, response: Mapping[str, Any], error: Any, endpoint: str) -> Answer:
     body = _decoded(response.get("body"))
     status = _status(response.get("status_code"))
     if isinstance(body, Mapping) and body.get("error"):
@@ -76,10 +77,10 @@ def _from_response(custom_id: str, response: Mapping[str, Any], error: Any) -> A
     if status is None and isinstance(body, Mapping) and not error:
         status = 200  # servers were seen that leave it out
     if status is not None and status in _SUCCESS:
-        if error and not (isinstance(body, Mapping) and body.get("choices")):
+        if error and not (isinstance(body, Mapping) and holds_answer(body)):
             return _from_error(custom_id, None, error, body)
         if isinstance(body, Mapping):
-            return chat.classify(custom_id, status, body)
+            return parser_for(endpoint, body)(custom_id, status, body)
         return Answer(custom_id, Outcome.EMPTY, http_status=status, body=_text_of(body))
     return _from_error(custom_id, status, error, body)
 

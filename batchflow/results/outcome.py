@@ -42,7 +42,9 @@ DESCRIBED: Final[Mapping[Outcome, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One response line, normalised. Tokens are None where the provider told none; body is the raw JSON text."""
+    """One response line, normalised. Tokens are None where the provider told none; dimensions is the length of the one
+    vector that content holds as JSON; body is the raw JSON text.
+    """
 
     custom_id: str
     outcome: Outcome
@@ -60,6 +62,7 @@ class Answer:
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
     total_tokens: int | None = None
+    dimensions: int | None = None
     body: str | None = None
     taken_from: str | None = None  # the run that bought it, where it was taken over
     raw: bytes | None = None  # the record as it came, only where it was asked for

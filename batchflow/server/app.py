@@ -9,8 +9,9 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import FileResponse
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from batchflow.files import ShardFile
 from batchflow.server.connection import cut_download
@@ -21,13 +22,13 @@ from batchflow.server.ids import bare, batch_id, file_id
 from batchflow.server.ledger import Ledger
 from batchflow.server.observer import Observer
 from batchflow.server.openapi import document
-from batchflow.server.parameters import DAY, batch_values, check_upload, limit_of, upload_expiry
+from batchflow.server.parameters import DAY, batch_values, check_upload, is_range, limit_of, upload_expiry
 from batchflow.server.responder import Responder
 from batchflow.server.spoiling import damaged, prevented, spoilt
 from batchflow.server.store import Store, StoredBatch, StoredFile
 from batchflow.server.synchronous import Synchronous
 from batchflow.server.upload import UploadParser
-from batchflow.server.wire import ApiError, file_object, no_such_batch, no_such_file, page, wrong_value
+from batchflow.server.wire import ApiError, Json, file_object, no_such_batch, no_such_file, page, wrong_value
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -37,6 +38,11 @@ _MONTH = 30 * DAY
 
 class _Download(FileResponse):
     chunk_size = 256 * 1024
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A Range that is none is as good as none, by HTTP's own rule."""
+        headers = [pair for pair in scope["headers"] if pair[0] != b"range" or is_range(pair[1])]
+        await super().__call__({**scope, "headers": headers}, receive, send)
 
 
 class Api:
@@ -62,7 +68,7 @@ class Api:
         self._about = about
 
     def application(self) -> FastAPI:
-        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
         handlers: dict[str, Handler] = {
             "files.create": self._create_file,
             "files.list": self._list_files,
@@ -143,7 +149,7 @@ class Api:
         except ApiError:
             shard.path.unlink()
             raise
-        return JSONResponse(file_object(stored))
+        return Json(file_object(stored))
 
     def _keep(self, project: str, parser: UploadParser, shard: ShardFile) -> StoredFile:
         filename = parser.filename or ""
@@ -174,15 +180,15 @@ class Api:
             limit=limit + 1,
             now=self._store.clock.unix(),
         )
-        return JSONResponse(page([file_object(stored) for stored in found[:limit]], has_more=len(found) > limit))
+        return Json(page([file_object(stored) for stored in found[:limit]], has_more=len(found) > limit))
 
     async def _retrieve_file(self, request: Request) -> Response:
-        return JSONResponse(file_object(self._file(request, request.path_params["file_id"])))
+        return Json(file_object(self._file(request, request.path_params["file_id"])))
 
     async def _delete_file(self, request: Request) -> Response:
         stored = self._file(request, request.path_params["file_id"])
         self._store.delete_file(stored.id)
-        return JSONResponse({"id": stored.id, "object": "file", "deleted": True})
+        return Json({"id": stored.id, "object": "file", "deleted": True})
 
     async def _content(self, request: Request) -> Response:
         stored = self._file(request, request.path_params["file_id"])
@@ -213,7 +219,7 @@ class Api:
             self._store.update_batch(batch, metadata="{}" if rule["as"] == "empty" else None)
             batch = self._batch_of(request, batch.id)
         self._wake()
-        return JSONResponse(self._shown(batch))
+        return Json(self._shown(batch))
 
     def _batch_of(self, request: Request, identity: str) -> StoredBatch:
         batch = self._store.batch(request.state.project, identity)
@@ -221,7 +227,7 @@ class Api:
         return batch
 
     async def _retrieve_batch(self, request: Request) -> Response:
-        return JSONResponse(self._shown(self._batch(request)))
+        return Json(self._shown(self._batch(request)))
 
     async def _list_batches(self, request: Request) -> Response:
         query = request.query_params
@@ -261,25 +267,25 @@ class Api:
             if batch.status in ("completed", "failed", "expired"):
                 raise ApiError(409, f"Cannot cancel a batch with status '{batch.status}'.")
         self._wake()
-        return JSONResponse(self._shown(batch))
+        return Json(self._shown(batch))
 
     def _shown(self, batch: StoredBatch) -> dict[str, Any]:
         """The batch as its faults want it seen."""
         return shown(self._faults, batch, self._store.clock.unix())
 
     async def _described(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
-        return JSONResponse(document())
+        return Json(document())
 
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
-        return JSONResponse({"status": "ok", "pid": os.getpid(), **self._about})
+        return Json({"status": "ok", "pid": os.getpid(), **self._about})
 
     async def _audit(self, request: Request) -> Response:
         detail = request.query_params.get("detail", "") not in ("", "0", "false")
-        return JSONResponse(await asyncio.to_thread(self._ledger.audit, detail=detail))
+        return Json(await asyncio.to_thread(self._ledger.audit, detail=detail))
 
     async def _shutdown(self, request: Request) -> Response:  # noqa: ARG002 - the gate has looked at it
         self._stop()
-        return JSONResponse({"status": "stopping"})
+        return Json({"status": "stopping"})
 
 
 def _own_faults(metadata: str | None) -> tuple[str | None, list[Rule]]:
@@ -303,14 +309,14 @@ async def _drain(request: Request) -> None:
 
 async def _refused(request: Request, refusal: Exception) -> Response:  # noqa: ARG001 - the signature is starlette's
     assert isinstance(refusal, ApiError)  # noqa: S101 - registered for this class alone
-    return JSONResponse(refusal.body(), refusal.status, headers=refusal.headers())
+    return Json(refusal.body(), refusal.status, headers=refusal.headers())
 
 
 async def _no_route(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, HTTPException)  # noqa: S101 - registered for this class alone
     error = ApiError(refusal.status_code, f"Unknown request URL: {request.method} {request.url.path}.", "unknown_url")
     headers = {"allow": ", ".join(_allowed(request))} if error.status == METHOD_NOT_ALLOWED else None
-    return JSONResponse(error.body(), error.status, headers=headers)
+    return Json(error.body(), error.status, headers=headers)
 
 
 def _allowed(request: Request) -> list[str]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from batchflow.server import structured
-from batchflow.server.responder import REFUSAL, Ask, Refused, Reply, World, cut, size_of, tokens, whole
+from batchflow.server.model_names import answering
+from batchflow.server.responder import REFUSAL, Ask, Refused, Reply, World, cut, not_json, size_of, tokens, whole
 from batchflow.server.wording import Prompts
 
 _MOST_CHOICES: Final = 128
@@ -20,14 +21,14 @@ def reply(ask: Ask, world: World, created: int) -> Reply:
     for index in range(_count(ask.body)):
         text = structured.composed(ask, world, prompts, wanted, index)
         choice, counted = _choice(index, text, world.outcome(ask, index), limit)
-        choices.append(choice)
+        choices += [] if ask.outcome == "failed" else [choice]
         spent += counted
     asked = tokens(len(ask.body_bytes))
     body = {
         "id": f"chatcmpl-{world.identity(ask)[:29]}",
         "object": "chat.completion",
         "created": created,
-        "model": f"simulated/{ask.body['model']}",
+        "model": answering(ask.body["model"]),
         "choices": choices,
         "usage": _usage(asked, spent),
         "service_tier": "default",
@@ -78,6 +79,10 @@ def _choice(index: int, text: str, outcome: str, limit: int | None) -> tuple[dic
         content, refusal = None, REFUSAL
     elif outcome == "empty":
         content = ""
+    elif outcome == "no_content":
+        content = None
+    elif outcome == "not_json":
+        content = not_json(text)
     elif outcome == "filtered":
         content, reason = text[: len(text) // 3], "content_filter"
     elif outcome == "truncated" or (limit is not None and tokens(size_of(text)) > limit):

@@ -1,9 +1,11 @@
 """The catalogue of faults: what each is called, what it must be told, and what it strikes (calls, batches, rows)."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from batchflow.server.lines import is_text
 from batchflow.server.responder import OUTCOMES
 
 ROUTES: Final = {
@@ -19,6 +21,8 @@ ROUTES: Final = {
     "chat.completions.create": "POST /v1/chat/completions",
     "responses.create": "POST /v1/responses",
     "embeddings.create": "POST /v1/embeddings",
+    "moderations.create": "POST /v1/moderations",
+    "completions.create": "POST /v1/completions",
     "models.list": "GET /v1/models",
     "models.retrieve": "GET /v1/models/{model}",
 }
@@ -54,7 +58,15 @@ def _number(least: float, most: float = float("inf")) -> Callable[[Any], bool]:
 
 
 def _text(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and is_text(value)
+
+
+def _json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _field_name(value: Any) -> bool:
@@ -146,10 +158,11 @@ KINDS: Final[dict[str, Kind]] = {
         message=_ANY_TEXT,
         retry_after=Argument("seconds, 0 or more", _number(0)),
         html=_FLAG,
+        body=Argument("any value that JSON has", _json),
     ),
     "connection_reset": _call(on=_several(*ROUTES)),
     "spoilt_reply": _call(
-        on=_several(*ROUTES), how=_one_of("html", "broken_json", "empty", "array", "text", required=True)
+        on=_several(*ROUTES), how=_one_of("html", "broken_json", "empty", "array", "wrapped", "text", required=True)
     ),
     "wrong_size": _call(
         on=_several("files.create", "files.retrieve"),
@@ -201,7 +214,7 @@ KINDS: Final[dict[str, Kind]] = {
     "dialect": _batch(how=_several(*DIALECTS)),
     "reply_field": _batch(
         name=Argument("the name of a field of a batch, other than id", _field_name, required=True),
-        value=Argument("any value", lambda _: True),
+        value=Argument("any value that JSON has", _json),
         absent=_FLAG,
     ),
     "missing_lines": _row(),

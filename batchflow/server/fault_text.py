@@ -15,7 +15,7 @@ def parse(path: Path) -> tuple[Any, Places]:
     if path.suffix == ".json":
         try:
             return json.loads(content), {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput([Fault(str(path), f"this is not JSON: {error}", "mend it, or write YAML")]) from error
     import yaml  # noqa: PLC0415 - most servers commit no faults and start without it
 
@@ -27,22 +27,37 @@ def parse(path: Path) -> tuple[Any, Places]:
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
-        document = yaml.load(content, Loader)  # noqa: S506 - a subclass of SafeLoader
-        return document, _places(yaml.compose(content, Loader))
-    except yaml.YAMLError as error:
+        node = yaml.compose(content, Loader)
+        _refuse_doubles(path, node)
+        return yaml.load(content, Loader), _places(node)  # noqa: S506 - a subclass of SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
         raise InvalidInput(
             [Fault(str(path), f"this is not YAML: {error}", "mend it at the place that is named")]
         ) from error
 
 
-def _places(node: Any) -> Places:
-    """Where the rules and their keys stand, from YAML's own nodes."""
+def _rules(node: Any) -> list[Any]:
+    """The nodes of the rules, which may stand under one key."""
     if node is not None and node.id == "mapping" and len(node.value) == 1:
         node = node.value[0][1]
-    if node is None or node.id != "sequence":
-        return {}
+    return list(node.value) if node is not None and node.id == "sequence" else []
+
+
+def _refuse_doubles(path: Path, node: Any) -> None:
+    """YAML takes the last of two equal keys: one of the two was meant otherwise."""
+    for rule in _rules(node):
+        seen: set[str] = set()
+        for key, _ in rule.value if rule.id == "mapping" else []:
+            name = str(key.value)
+            if name in seen:
+                raise InvalidInput([Fault(str(path), f"`{name}` stands twice in one rule", "keep one", *_place(key))])
+            seen.add(name)
+
+
+def _places(node: Any) -> Places:
+    """Where the rules and their keys stand, from YAML's own nodes."""
     found: Places = {}
-    for index, rule in enumerate(node.value):
+    for index, rule in enumerate(_rules(node)):
         found[index, ""] = _place(rule)
         if rule.id == "mapping":
             found |= {(index, str(key.value)): _place(key) for key, _ in rule.value}

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchflow import clock
 from batchflow.server.ids import request_id
 from batchflow.server.process import LOOPBACK
-from batchflow.server.wire import ApiError
+from batchflow.server.wire import ApiError, Json
 
 _ONE_PROJECT: Final = "local"
 
@@ -70,7 +69,7 @@ class Gate:
         except ApiError as refusal:
             self._noted("not let in", f"{refusal.status} {refusal.message}")
             await _drain(receive)
-            await JSONResponse(refusal.body(), refusal.status)(scope, receive, send)
+            await Json(refusal.body(), refusal.status)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -1,6 +1,7 @@
 """One line of a batch's input file: its members, and the exact bytes of its body, which are what is asked."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +37,14 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(written: str) -> float:
+    value = float(written)
+    if math.isinf(value):
+        raise ValueError("a number that nothing can hold")  # it would be written as Infinity, which is not JSON
+    return value
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _BLANK: Final = " \t\r\n"
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 
@@ -49,14 +57,30 @@ def parse_line(raw: bytes) -> RequestLine:
         raise ValueError("not a JSON object") from error
 
 
-def is_json(raw: bytes) -> bool:
-    """Whether the bytes are one JSON value, read as strictly as a batch's lines are."""
+def value_of(raw: bytes) -> Any:
+    """The one JSON value of these bytes, read as strictly as a batch's lines are. ValueError."""
     try:
-        text = raw.decode()
-        _, end = _DECODER.raw_decode(text, _skip(text, 0))
-    except (ValueError, RecursionError):
+        return _DECODER.decode(raw.decode())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def is_json(raw: bytes) -> bool:
+    """Whether the bytes are one JSON value."""
+    try:
+        value_of(raw)
+    except ValueError:
         return False
-    return _skip(text, end) == len(text)
+    return True
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 has bytes for it: JSON can write half a character, a lone surrogate."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _skip(text: str, position: int) -> int:

@@ -24,11 +24,13 @@ _REFUSALS: Final = {
     409: "The batch has ended.",
     413: "The file is too large.",
 }
-# events of the endpoints that answer at once: where their prompt stands, and the kind of their answer
+# events of the endpoints that answer at once: where their prompt stands, and the kind of their answer, if it has one
 _AT_ONCE: Final = {
     "chat.completions.create": ("messages", "chat.completion"),
     "responses.create": ("input", "response"),
     "embeddings.create": ("input", "list"),
+    "moderations.create": ("input", ""),
+    "completions.create": ("prompt", "text_completion"),
 }
 _EVERYWHERE: Final = (400, 401, 403, 405)  # a client may say nonsense to any route
 
@@ -106,7 +108,7 @@ def _operations() -> Mapping[str, Schema]:
         },
         "files.retrieve": {**one_file, **_answers(_ref("File"), 404)},
         "files.delete": {**one_file, **_answers(_ref("Deleted"), 404)},
-        "files.content": {**one_file, **_answers({}, 404, kind="application/octet-stream")},
+        "files.content": _content(),
         "batches.create": {
             "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("NewBatch")}}},
             **_answers(_ref("Batch")),
@@ -123,9 +125,22 @@ def _operations() -> Mapping[str, Schema]:
 def _asking(prompt: str, answer: str) -> Schema:
     """An endpoint that answers at once; what else its body may hold is the service's own reference to say."""
     body = _object(model={"type": "string", "minLength": 1}, **{prompt: {"type": ["array", "string"], "minItems": 1}})
-    said = {"object": {"const": answer}, "model": _TEXT, "usage": {"type": "object"}}
+    said = {"object": {"const": answer}, "model": _TEXT, "usage": {"type": "object"}} if answer else {"model": _TEXT}
     content = {"application/json": {"schema": body}}
     return {"requestBody": {"required": True, "content": content}, **_answers(_object(**said))}
+
+
+def _content() -> Schema:
+    """A file, whole or in part."""
+    kind = "application/octet-stream"
+    part = {"name": "Range", "in": "header", "required": False, "schema": _TEXT}
+    content = {"parameters": [_in_path("file_id"), part], **_answers({}, 404, kind=kind)}
+    content["responses"]["206"] = {
+        "description": "The part that Range names.",
+        "content": {kind: {"schema": {}}, "multipart/byteranges": {"schema": {}}},
+    }
+    content["responses"]["416"] = {"description": "The file ends before the part that Range names."}
+    return content
 
 
 def _upload() -> Schema:

@@ -31,7 +31,7 @@ class Pace:
 
     @property
     def chunk(self) -> int:
-        return max(1, min(CHUNK, int(self.rows_per_second * self.speed / _PASSES_PER_SECOND)))
+        return int(max(1, min(CHUNK, self.rows_per_second * self.speed / _PASSES_PER_SECOND)))
 
     def delay_of(self, batch: StoredBatch) -> float:
         """Seconds that this batch takes at least."""

@@ -1,14 +1,15 @@
 """What callers may say: the checks of query parameters, upload fields and the body of a new batch."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from batchflow.server.lines import is_json
-from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES
+from batchflow.server.lines import is_json, is_text, value_of
+from batchflow.server.validation import PROMPTS
 from batchflow.server.wire import ApiError, missing, wrong_type, wrong_value
 
-ENDPOINTS: Final = (CHAT, RESPONSES, EMBEDDINGS)
+ENDPOINTS: Final = tuple(PROMPTS)
 WINDOWS: Final = ("24h",)
 PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 DAY: Final = 86_400
@@ -17,18 +18,29 @@ MAX_BATCH_FILE: Final = 200 * 1024 * 1024
 _KNOWN: Final = frozenset({"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"})
 _SHORTEST: Final = 3_600
 _LONGEST: Final = 30 * DAY
+_WHOLE: Final = re.compile(r"[0-9]{1,15}")
+_PART: Final = re.compile(r"([0-9]{0,15})-([0-9]{0,15})")
 _PAIRS: Final = 16
 _KEY: Final = 64
 _VALUE: Final = 512
 
 
+def is_range(header: bytes) -> bool:
+    """Whether a Range asks for bytes from somewhere to somewhere."""
+    unit, _, parts = header.decode("latin-1").partition("=")
+    found = [_PART.fullmatch(part.strip()) for part in parts.split(",")]
+    return unit.strip().lower() == "bytes" and all(
+        part is not None and part[0] != "-" and (not (part[1] and part[2]) or int(part[1]) <= int(part[2]))
+        for part in found
+    )
+
+
 def limit_of(query: Mapping[str, str], *, most: int, default: int) -> int:
     """The page size that was asked for."""
     written = query.get("limit", str(default))
-    try:
-        limit = int(written)
-    except ValueError as error:
-        raise wrong_type("limit", "an integer") from error
+    if not re.fullmatch(r"-?[0-9]{1,15}", written):
+        raise wrong_type("limit", "an integer")
+    limit = int(written)
     if limit < 1:
         message = f"Invalid 'limit': integer below minimum value. Expected a value >= 1, but got {limit} instead."
         raise ApiError(400, message, "integer_below_min_value", "limit")
@@ -59,7 +71,7 @@ def upload_expiry(fields: Mapping[str, str]) -> int | None:
     anchor, seconds = fields.get("expires_after[anchor]"), fields.get("expires_after[seconds]")
     if anchor is None and seconds is None:
         return None
-    return expiry_of(anchor, int(seconds) if seconds and seconds.isdecimal() else seconds, "expires_after")
+    return expiry_of(anchor, int(seconds) if seconds and _WHOLE.fullmatch(seconds) else seconds, "expires_after")
 
 
 def check_upload(fields: Mapping[str, str], filename: str, size: int, first_line: bytes) -> None:
@@ -107,16 +119,22 @@ def batch_values(content: bytes) -> dict[str, Any]:
 def json_body(content: bytes) -> dict[str, Any]:
     """The object that a request sends."""
     try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, "We could not parse the JSON body of your request.") from error
+        body = value_of(content)
+    except ValueError as error:
+        raise _unreadable() from error
     if not isinstance(body, dict):
         raise wrong_type("body", "an object")
     return body
 
 
+def _unreadable() -> ApiError:
+    return ApiError(400, "We could not parse the JSON body of your request.")
+
+
 def _object(content: bytes) -> dict[str, Any]:
     body = json_body(content)
+    if not is_text(json.dumps(body, ensure_ascii=False)):
+        raise _unreadable()
     for name in body:
         if name not in _KNOWN:
             raise ApiError(400, f"Unknown parameter: '{name}'.", "unknown_parameter", name)

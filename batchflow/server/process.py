@@ -22,6 +22,7 @@ TOKEN_VARIABLE: Final = "BATCHFLOW_SERVER_TOKEN"  # noqa: S105 - the name of a v
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 ADDRESS: Final = "server.json"  # in the store's folder while a server holds it: port, pid, token and base URL
 DEFAULT_HOST: Final = "127.0.0.1"
+FASTEST: Final = 10_000_000  # a year in three seconds; faster clocks leave the calendar within hours
 DEFAULT_DELAY: Final = 0.3
 DEFAULT_ROWS_PER_SECOND: Final = 20_000.0
 
@@ -62,7 +63,7 @@ class ServeOptions:
             )
         for name, wrong in (
             ("--port must be from 0 to 65535", not 0 <= self.port <= 65_535),  # noqa: PLR2004 - ports have 16 bits
-            ("--speed must be more than 0", not 0 < self.speed < float("inf")),
+            (f"--speed must be more than 0 and at most {FASTEST:,}", not 0 < self.speed <= FASTEST),
             ("--delay must be 0 or more seconds", not self.delay >= 0),
             ("--rows-per-second must be more than 0", not self.rows_per_second > 0),
             ("--idle must be more than 0 seconds", self.idle is not None and not self.idle > 0),

@@ -4,14 +4,14 @@ Recorded result lines hold no request, so each recording is a pair: the request 
 them. A body recorded several times gives its answers draw by draw. What passes (429, 5xx) is not replayed.
 """
 
-import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from batchflow.errors import SetupError, UsageError
-from batchflow.server.lines import RequestLine, parse_line
+from batchflow.server.lines import RequestLine, parse_line, value_of
 from batchflow.server.responder import CHAT, Ask, Refused, Reply
 
 REPLAY_VERSION: Final = 1
@@ -19,6 +19,7 @@ REPLAY_VERSION: Final = 1
 _PASSING: Final = frozenset({408, 409, 429})
 _OK: Final = 200
 _REFUSALS: Final = (400, 500)
+_MOST_TOKENS: Final = 2**31  # of one answer; whatever stands in the file, a sum of them is kept
 _HINT: Final = "name a run's folder, or REQUESTS.jsonl=RESPONSES.jsonl"
 
 
@@ -80,9 +81,12 @@ class Replay:
             )
             return Refused(message, None, "not_recorded", status=404).reply()
         path, offset = places[ask.draw - 1]
-        with path.open("rb") as handle:
-            handle.seek(offset)
-            status, body = _answer(json.loads(handle.readline())) or (0, {})
+        try:
+            with path.open("rb") as handle:
+                handle.seek(offset)
+                status, body = _answer(value_of(handle.readline().rstrip())) or (0, {})
+        except (OSError, ValueError):
+            return Refused(f"{path} changed since the server began to replay it.", None, "not_recorded", 500).reply()
         usage = body.get("usage")
         told = usage if isinstance(usage, dict) else {}
         return Reply(
@@ -123,11 +127,11 @@ def _result_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, raw in enumerate(handle, start=1):
             if raw.strip():
                 try:
-                    line = json.loads(raw)
+                    line = value_of(raw.removeprefix(BOM_UTF8).rstrip())
                 except ValueError as error:
                     raise SetupError(f"--replay: {path}, line {number} is not a result line", hint=_HINT) from error
                 if isinstance(line, dict):
-                    yield offset, line
+                    yield offset + len(BOM_UTF8) * raw.startswith(BOM_UTF8), line
             offset += len(raw)
 
 
@@ -145,4 +149,4 @@ def _answer(line: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
 
 def _count(usage: Mapping[str, Any], *names: str) -> int:
     found = next((usage[name] for name in names if type(usage.get(name)) is int), 0)
-    return max(0, found)
+    return min(max(0, found), _MOST_TOKENS)

@@ -13,11 +13,13 @@ RESPONDER_VERSION: Final = LOCAL_RESPONDER_VERSION
 REPLAY: Final = "replay"
 RESPONDERS: Final = (RESPONDER, REPLAY)
 
-OUTCOMES: Final = ("refusal", "truncated", "filtered", "empty")
+OUTCOMES: Final = ("refusal", "truncated", "filtered", "empty", "no_content", "not_json", "failed", "commentary")
 
 CHAT: Final = "/v1/chat/completions"
 RESPONSES: Final = "/v1/responses"
 EMBEDDINGS: Final = "/v1/embeddings"
+MODERATIONS: Final = "/v1/moderations"
+COMPLETIONS: Final = "/v1/completions"
 
 _BYTES_PER_TOKEN: Final = 4
 
@@ -113,6 +115,11 @@ def cut(text: str, limit: int | None) -> str:
 def size_of(text: str) -> int:
     """Bytes of a text, which may hold what is no character."""
     return len(text.encode(errors="replace"))
+
+
+def not_json(text: str) -> str:
+    """The text, so that no schema was heeded and no parser takes it."""
+    return "{" + text
 
 
 def whole(value: Any) -> int | None:

@@ -6,12 +6,14 @@ from hashlib import shake_256
 from typing import Any, Final
 
 from batchflow.server import structured
-from batchflow.server.responder import REFUSAL, Ask, Refused, Reply, World, cut, size_of, tokens, whole
+from batchflow.server.model_names import answering
+from batchflow.server.responder import REFUSAL, Ask, Refused, Reply, World, cut, not_json, size_of, tokens, whole
 from batchflow.server.wording import Prompts
 
 _ENCRYPTED: Final = 900  # bytes that stand for the thoughts
 _REASONING: Final = (16, 160)  # tokens that thinking takes
 _EFFORTS_WITHOUT: Final = ("none",)
+_FAILURE: Final = {"code": "server_error", "message": "The server had an error processing your request. Sorry!"}
 _ECHOED: Final[dict[str, Any]] = {
     "background": False,
     "instructions": None,
@@ -50,11 +52,11 @@ def reply(ask: Ask, world: World, created: int) -> Reply:
         "id": f"resp_{world.identity(ask)[:50]}",
         "object": "response",
         "created_at": created,
-        "status": "incomplete" if told.cause else "completed",
-        "completed_at": None if told.cause else created,
-        "error": None,
+        "status": told.status,
+        "completed_at": created if told.status == "completed" else None,
+        "error": _FAILURE if told.failed else None,
         "incomplete_details": {"reason": told.cause} if told.cause else None,
-        "model": f"simulated/{ask.body['model']}",
+        "model": answering(ask.body["model"]),
         "output": _output(ask, world, told, thought=thought > 0),
         "reasoning": {"effort": _effort(ask.body), "summary": None},
         "service_tier": "default",
@@ -74,10 +76,16 @@ class _Told:
         self.cause = ""
         self.refused = outcome == "refusal"
         self.begun = True
+        self.failed = outcome == "failed"
+        self.commented = outcome == "commentary"
         if self.refused:
             self.text = REFUSAL
-        elif outcome == "empty":
-            self.text = ""
+        elif outcome in {"empty", "no_content"}:
+            self.text, self.begun = "", outcome == "empty"
+        elif outcome == "not_json":
+            self.text = not_json(text)
+        elif self.failed:
+            self.text, self.begun = "", False
         elif outcome == "filtered":
             self.text, self.cause = text[: len(text) // 3], "content_filter"
         elif limit is not None and limit <= 0:
@@ -85,6 +93,12 @@ class _Told:
             self.text, self.cause, self.begun = "", "max_output_tokens", False
         elif outcome == "truncated" or (limit is not None and tokens(size_of(text)) > limit):
             self.text, self.cause = cut(text, limit), "max_output_tokens"
+
+    @property
+    def status(self) -> str:
+        if self.failed:
+            return "failed"
+        return "incomplete" if self.cause else "completed"
 
     def part(self) -> dict[str, Any]:
         if self.refused:
@@ -119,6 +133,10 @@ def _output(ask: Ask, world: World, told: _Told, *, thought: bool) -> list[dict[
         if ask.body.get("store") is False or (isinstance(included, list) and "reasoning.encrypted_content" in included):
             reasoning["encrypted_content"] = b64encode(shake_256(identity.encode()).digest(_ENCRYPTED)).decode()
         items.append(reasoning)
+    if told.commented:
+        said = {"type": "output_text", "annotations": [], "logprobs": [], "text": "Let me think about it first."}
+        message = {"id": f"msg_0{identity[1:]}", "type": "message", "status": "completed", "role": "assistant"}
+        items.append({**message, "phase": "commentary", "content": [said]})
     if told.begun:
         items.append(
             {

@@ -12,7 +12,7 @@ from batchflow.server.lines import parse_line
 from batchflow.server.responder import Ask, Reply, Responder
 from batchflow.server.store import StoredBatch
 
-SEPARATORS: Final = " \u2028 \u0085 "  # characters at which careless readers break lines
+SEPARATORS: Final = " \u2028 \u2029 \u0085 "  # characters at which careless readers break lines
 
 _EXPIRED: Final = ("batch_expired", "This request could not be executed before the completion window expired.")
 _CANCELLED: Final = ("batch_cancelled", "This request was not executed because the batch was cancelled.")

@@ -5,10 +5,26 @@ What is said depends on body bytes, seed and draw alone, never on time or order.
 
 from typing import Final
 
-from batchflow.server import chat, embeddings, responses
-from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES, Ask, Refused, Reply, World
+from batchflow.server import chat, completions, embeddings, moderations, responses
+from batchflow.server.responder import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    MODERATIONS,
+    RESPONSES,
+    Ask,
+    Refused,
+    Reply,
+    World,
+)
 
-_ENDPOINTS: Final = {CHAT: chat.reply, RESPONSES: responses.reply, EMBEDDINGS: embeddings.reply}
+_ENDPOINTS: Final = {
+    CHAT: chat.reply,
+    RESPONSES: responses.reply,
+    EMBEDDINGS: embeddings.reply,
+    MODERATIONS: moderations.reply,
+    COMPLETIONS: completions.reply,
+}
 
 
 class Simulator:

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from batchflow.server.connection import Cut, Reset
 from batchflow.server.faults import Rule
-from batchflow.server.wire import ApiError
+from batchflow.server.wire import ApiError, Json
 
 _HTML: Final = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 _GATEWAY: Final = "502 Bad Gateway"
@@ -30,7 +30,8 @@ def _http_error(rule: Rule) -> Response:
     error = ApiError(rule["status"], message, rule["code"], kind=kind, retry_after=rule["retry_after"])
     if rule["html"]:
         return HTMLResponse(_HTML.format(f"{error.status} {message}"), error.status, headers=error.headers())
-    return JSONResponse(error.body(), error.status, headers=error.headers())
+    body = error.body() if rule["body"] is None else rule["body"]
+    return Json(body, error.status, headers=error.headers())
 
 
 def spoilt(rules: Mapping[str, Rule], response: Response) -> Response:
@@ -41,7 +42,7 @@ def spoilt(rules: Mapping[str, Rule], response: Response) -> Response:
         return _garbled(rules["spoilt_reply"]["how"], bytes(response.body) if hasattr(response, "body") else b"")
     if "wrong_size" in rules and response.status_code == 200:  # noqa: PLR2004 - HTTP
         told = json.loads(bytes(response.body))
-        return JSONResponse({**told, "bytes": told["bytes"] + rules["wrong_size"]["by"]})
+        return Json({**told, "bytes": told["bytes"] + rules["wrong_size"]["by"]})
     return response
 
 
@@ -55,6 +56,8 @@ def _garbled(how: str, body: bytes) -> Response:
             return Response(b"", media_type="application/json")
         case "array":
             return Response(b"[" + (body or b"{}") + b"]", media_type="application/json")
+        case "wrapped":
+            return Response(b'{"job":' + (body or b"{}") + b',"warning":null}', media_type="application/json")
         case "text":
             return Response(b"upstream connect error", media_type="text/plain")
     raise AssertionError(how)
@@ -78,4 +81,4 @@ def damaged(listed: dict[str, Any], how: str | None) -> Response:
             data = list(reversed(listed["data"]))
             data.sort(key=lambda batch: str(batch["created_at"]), reverse=True)
             content = {**listed, "data": data}
-    return JSONResponse(content)
+    return Json(content)

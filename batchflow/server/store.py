@@ -173,7 +173,7 @@ class Store:
             connection.execute("COMMIT")
             _check_layout(connection, self.folder)
             connection.executescript(_SCHEMA + f"PRAGMA user_version={LAYOUT};")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             connection.close()
             raise SetupError(
                 f"the store {self.folder} cannot be used: {error}",

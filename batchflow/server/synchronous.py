@@ -1,4 +1,4 @@
-"""The endpoints that answer at once: chat completions, responses, embeddings; and the list of models.
+"""The endpoints that answer at once: the same as of batches; and the list of models.
 
 The same responder answers them as batches. The n-th call with the same body is its n-th draw, whoever makes it. What
 they bill is counted apart from the rows of batches.
@@ -9,19 +9,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from batchflow.server.parameters import json_body
-from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES, Ask, Responder
+from batchflow.server.responder import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES, Ask, Responder
 from batchflow.server.store import Store
 from batchflow.server.validation import PROMPTS
-from batchflow.server.wire import ApiError, missing, wrong_type
+from batchflow.server.wire import ApiError, Json, missing, wrong_type
 
 _OK: Final = 200
 _RELEASED: Final = 1_686_935_002  # unix seconds: when a model is said to have been made
 _MODELS: Final = (
     *("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-mini", "gpt-5-nano"),
-    *("text-embedding-3-small", "text-embedding-3-large"),
+    *("text-embedding-3-small", "text-embedding-3-large", "omni-moderation-latest", "gpt-3.5-turbo-instruct"),
 )
 
 
@@ -70,6 +70,8 @@ class Synchronous:
             "chat.completions.create": self._answering(CHAT),
             "responses.create": self._answering(RESPONSES),
             "embeddings.create": self._answering(EMBEDDINGS),
+            "moderations.create": self._answering(MODERATIONS),
+            "completions.create": self._answering(COMPLETIONS),
             "models.list": self._list_models,
             "models.retrieve": self._retrieve_model,
         }
@@ -89,14 +91,14 @@ class Synchronous:
         reply = self._responder.reply(Ask(body, raw, draw, endpoint=endpoint), int(self._clock.unix()))
         if reply.status == _OK:
             self._asked.bill(endpoint, digest)
-        return JSONResponse(reply.body, reply.status)
+        return Json(reply.body, reply.status)
 
     async def _list_models(self, request: Request) -> Response:  # noqa: ARG002 - everybody sees the same
-        return JSONResponse({"object": "list", "data": [_model(name) for name in _MODELS]})
+        return Json({"object": "list", "data": [_model(name) for name in _MODELS]})
 
     async def _retrieve_model(self, request: Request) -> Response:
         """Any name will do: the simulator answers for every model."""
-        return JSONResponse(_model(request.path_params["model"]))
+        return Json(_model(request.path_params["model"]))
 
 
 def _model(name: str) -> dict[str, Any]:

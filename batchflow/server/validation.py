@@ -3,13 +3,25 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from batchflow.server.lines import RequestLine, parse_line
-from batchflow.server.responder import CHAT, EMBEDDINGS, RESPONSES
+from batchflow.server.lines import RequestLine, is_text, parse_line
+from batchflow.server.responder import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES
 
 MAX_ROWS: Final = 50_000
 # where a request of each endpoint says what is asked
-PROMPTS: Final = {CHAT: "messages", RESPONSES: "input", EMBEDDINGS: "input"}
-_TITLES: Final = {CHAT: "Chat Completions", RESPONSES: "Responses", EMBEDDINGS: "Embeddings"}
+PROMPTS: Final = {
+    CHAT: "messages",
+    RESPONSES: "input",
+    EMBEDDINGS: "input",
+    MODERATIONS: "input",
+    COMPLETIONS: "prompt",
+}
+_TITLES: Final = {
+    CHAT: "Chat Completions",
+    RESPONSES: "Responses",
+    EMBEDDINGS: "Embeddings",
+    MODERATIONS: "Moderations",
+    COMPLETIONS: "Completions",
+}
 MAX_PROBLEMS: Final = 1_000  # kept per batch; whether the real API caps its list is unknown
 
 Problem = dict[str, Any]
@@ -64,6 +76,9 @@ def _members_fault(members: dict[str, Any], number: int) -> Problem | None:
     for name, kind, said in (("custom_id", str, "a string"), ("body", dict, "an object")):
         if not isinstance(members[name], kind):
             return problem("invalid_type", f"Invalid type for '{name}': expected {said}.", line=number, param=name)
+    if not is_text(members["custom_id"]):
+        message = "Invalid value for 'custom_id': half a character (a lone surrogate) is no text."
+        return problem("invalid_value", message, line=number, param="custom_id")
     if members["method"] != "POST":
         message = f"Invalid value: '{members['method']}'. Supported values are: 'POST'."
         return problem("invalid_value", message, line=number, param="method")
@@ -78,7 +93,7 @@ def _body_fault(line: RequestLine, number: int, endpoint: str, model: str | None
     for name in ("model", PROMPTS[endpoint]):
         if name not in body:
             return _missing(name, f"body.{name}", number)
-    if not isinstance(body["model"], str) or not body["model"]:
+    if not isinstance(body["model"], str) or not body["model"] or not is_text(body["model"]):
         message = f"The provided model '{body['model']}' is not supported by the Batch API."
         return problem("model_not_found", message, line=number, param="body.model")
     if model is not None and body["model"] != model:

@@ -127,10 +127,11 @@ class Worker(threading.Thread):
         chunk = read_chunk(self._store.path_of(batch.input_file_id), batch.offset, batch.line, count)
         executor = RowExecutor(batch, self._responder, self._faults, int(self._store.clock.unix()))
         funded = self._funded(batch)
-        executed = [
-            executor.execute(row) if position < funded else self._unpaid(batch, row.ordinal)
-            for position, row in enumerate(self._rows(batch, chunk))
-        ]
+        executed: list[Executed] = []
+        for row in self._rows(batch, chunk):
+            if self._stopping.is_set():
+                raise Stopped  # the chunk is not committed, and executed anew after the next start
+            executed.append(executor.execute(row) if len(executed) < funded else self._unpaid(batch, row.ordinal))
         self._ledger.record(_moved_on(batch, chunk), executed)
         self._next_row_at = max(now, self._next_row_at) + len(executed) / self._pace.rows_per_second
         return True

@@ -12,7 +12,7 @@ from batchflow import failpoints
 from batchflow.errors import SinkError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
-from batchflow.sinks import factors, layout, views
+from batchflow.sinks import factors, layout, vectors, views
 from batchflow.sinks.connection import StoreUser, explained, open_for_writing
 from batchflow.sinks.layout import DATA, FACTORS, KEYS, Layout, run_table
 from batchflow.sinks.model import BatchRow, ResponseRow, RunRow
@@ -214,6 +214,7 @@ class Sink(StoreUser):
         known = self._store.rows("DELETE FROM batches WHERE run_id = ? AND batch_id = ?", [run_id, batch_id]) != [(0,)]
         if known or batch_id.startswith(TAKEN):
             self._store.rows("DELETE FROM responses WHERE run_id = ? AND batch_id = ?", [run_id, batch_id])
+            vectors.delete_batch(self._store, run_id, batch_id)
 
     def _append(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow]) -> dict[str, str | None]:
         """Stream the answers into the table; returns their custom_ids, none of them owed as yet."""
@@ -224,9 +225,8 @@ class Sink(StoreUser):
                 self._store.make_room(chunk.room)
                 ids.update((row.custom_id, None) for row in chunk.rows)
                 count += len(chunk.rows)
-                appender.append_rows(
-                    [(run_id, batch.round, batch.batch_id, *storer.response(row)) for row in chunk.rows]
-                )
+                rows = vectors.place(self._store, run_id, batch, chunk.rows)
+                appender.append_rows([(run_id, batch.round, batch.batch_id, *storer.response(row)) for row in rows])
                 appender.flush()
         if count != len(ids):
             raise SinkError(f"batch {batch.batch_id} has {count - len(ids)} requests with more than one answer")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 class ResponseRow(NamedTuple):
     """One response line. tokens are counts, cost_usd is in US dollars; body is JSON text, given only where raw lines
-    are to be stored.
+    are to be stored. dimensions, no column here: the length of the vector that content holds, to be stored as one.
     """
 
     custom_id: str
@@ -27,6 +27,7 @@ class ResponseRow(NamedTuple):
     cost_usd: float | None = None
     taken_from: str | None = None
     body: str | None = None
+    dimensions: int | None = None
 
 
 class BatchRow(NamedTuple):

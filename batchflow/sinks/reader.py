@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from batchflow import files
 from batchflow.errors import SetupError
@@ -16,6 +16,15 @@ _PART_REQUESTS: Final = 4000
 _PART_CHARACTERS: Final = 8_000_000
 _SAMPLE: Final = 500
 _BLOCK: Final = 1 << 20
+
+
+class Counts(NamedTuple):
+    """Requests of a run: all, those with a final outcome, those that are answered."""
+
+    simulated: bool
+    requests: int
+    final: int
+    answered: int
 
 
 class Reader(StoreUser):
@@ -72,6 +81,27 @@ class Reader(StoreUser):
                 with piece.open("rb") as handle:
                     shutil.copyfileobj(handle, target, _BLOCK)
                 header = "false"
+
+    def write_parquet(self, run_id: str, folder: Path) -> tuple[Path, ...]:
+        """All rows as parquet files, which follow one another in input order. Errors: as `columns`."""
+        parts = []
+        for number, query in enumerate(self._queries(run_id), start=1):
+            part = folder / f"part-{number:05d}.parquet"
+            copy = f"COPY ({query}) TO {literal(str(part))} (FORMAT parquet)"
+            with explained(part):
+                self._store.with_room(partial(self._store.rows, copy))
+            parts.append(part)
+        return tuple(parts)
+
+    def counts(self, run_id: str) -> Counts:
+        """What is in the tables of a run. Errors: as `columns`."""
+        self._check(run_id)
+        query = (
+            "SELECT r.simulated, count(*), count(*) FILTER (q.owed IS NULL), count(*) FILTER (a.outcome = 'answered')"
+            f" {views.REQUESTS} WHERE q.run_id = ? GROUP BY 1"
+        )
+        with explained(self._store.path):
+            return Counts(*self._store.rows(query, [run_id])[0])
 
     def _queries(self, run_id: str) -> Iterator[str]:
         """One query after the other that together give all rows in order: a join or a sort of all at once would take

@@ -14,6 +14,7 @@ _CHUNK_ROWS: Final = 1000
 _CHUNK_BYTES: Final = 8_000_000
 _WORDS: Final = ("error_code", "error_message", "finish_reason", "model_answered", "system_fingerprint")
 _ANSWER: Final = ("content", "refusal")
+_COLUMNS: Final = ResponseRow._fields.index("body")  # those that are stored as they are
 _VECTOR: Final = 2048  # rows whose long texts DuckDB holds in memory together, whatever its limit
 _STEP: Final = 32_000_000
 _LARGEST: Final = 2**63
@@ -66,10 +67,10 @@ class Storer:
     def __init__(self) -> None:
         self._words, self._answer = redactor(), redactor(forms=False)
         cleaners = dict.fromkeys(_WORDS, self._words) | dict.fromkeys(_ANSWER, self._answer)
-        self._cleaners = [cleaners.get(name) for name in ResponseRow._fields[:-1]]
+        self._cleaners = [cleaners.get(name) for name in ResponseRow._fields[:_COLUMNS]]
 
     def response(self, row: ResponseRow) -> tuple[Any, ...]:
-        pairs = zip(self._cleaners, row[:-1], strict=True)
+        pairs = zip(self._cleaners, row[:_COLUMNS], strict=True)
         cleaned = [clean(value) if clean and isinstance(value, str) else value for clean, value in pairs]
         body = None if row.body is None else _storable_json(self._body(row.body))
         return (*map(_storable_value, cleaned), body)

@@ -30,13 +30,13 @@ FINAL_ANSWER: Final = (
     "LEFT JOIN responses a ON a.run_id = q.run_id AND a.custom_id = q.asked_as "
     "AND a.round = CASE WHEN q.owed IS NULL THEN q.last_round END"
 )
-_REQUESTS: Final = f"FROM requests q JOIN runs r ON r.run_id = q.run_id {FINAL_ANSWER}"
+REQUESTS: Final = f"FROM requests q JOIN runs r ON r.run_id = q.run_id {FINAL_ANSWER}"
 
 
 def create(store: Store) -> None:
     """Make both views anew for the runs that are there; part of the caller's transaction."""
     _replace(store, "results", _current(store), "one row per request of the current run of each experiment")
-    every = f"SELECT {', '.join((*_HEAD, *_MODEL, *_ANSWER, *_TAIL))} {_REQUESTS}"
+    every = f"SELECT {', '.join((*_HEAD, *_MODEL, *_ANSWER, *_TAIL))} {REQUESTS}"
     order = f"ORDER BY r.experiment, r.created_at, q.run_id, {INPUT_ORDER}"
     _replace(store, "results_all", f"{every} {order}", "one row per request of every run")
 
@@ -71,7 +71,7 @@ def _current(store: Store) -> str:
     present = runs_with(store, DATA)
     shapes = [_shape(store, run_id) for run_id in current_runs(store) if run_id in present]
     if not shapes:
-        return f"SELECT {', '.join((*_HEAD, *_MODEL, *_ANSWER, *_TAIL))} {_REQUESTS} WHERE false"
+        return f"SELECT {', '.join((*_HEAD, *_MODEL, *_ANSWER, *_TAIL))} {REQUESTS} WHERE false"
     shapes = _told_apart(shapes)
     places = {schema: _united(column for shape in shapes for column in shape.columns[schema]) for schema in KEYS}
     selects = [_select(shape, places, also=f", q.{_NUMBER}") for shape in shapes]
@@ -175,7 +175,7 @@ def _select(shape: Shape, places: Mapping[str, Sequence[Shown]], part: Part | No
         )
     columns = (*_HEAD, *shown[DATA], *shown[FACTORS], *model, *_ANSWER, *shown[ANSWERS], *_TAIL)
     return (
-        f"SELECT {', '.join(columns)}{also} {_REQUESTS} AND a.run_id = {run}{ids} {joins}"
+        f"SELECT {', '.join(columns)}{also} {REQUESTS} AND a.run_id = {run}{ids} {joins}"
         f"WHERE q.run_id = {run}{rows and f' AND q.{rows}'}"
     )
 

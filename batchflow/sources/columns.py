@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+EMBEDDING: Final = "embedding"  # the vector, in the table of answers of a run of embeddings
 ROWS_RESERVED: Final = frozenset({"row_number", "row_id"})
 RESULTS_RESERVED: Final = frozenset({
     "experiment", "run_id", "row_number", "row_id", "custom_id", "condition", "replicate", "simulated", "model",

@@ -1,116 +1,125 @@
-"""CSV and TSV files: what their header says (`inspect`), and their rows as rows.parquet (`import_rows`)."""
+"""CSV and TSV files: what their header says, and their rows (by way of `delimited_rows`). A file in another encoding
+than UTF-8 is written anew in UTF-8 first, line by line the same.
+"""
 
+import codecs
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
+from batchflow import files
 from batchflow.errors import DataError, Fault
-from batchflow.sources.columns import RESULTS_RESERVED, ROWS_RESERVED, Column, resolve
-from batchflow.sources.scan import Record, Scanner, check_start, header_text
+from batchflow.sources import table
+from batchflow.sources.columns import Column
+from batchflow.sources.scan import BLOCK, Record, Scanner, check_start, header_text
+from batchflow.sources.table import Imported, Reading, columns_of, must_be_file, renamed
+from batchflow.sources.workshop import Workshop
 
-SHOWN_FAULTS: Final = 20
+if TYPE_CHECKING:
+    from batchflow.sources.importing import Target
+
+LOCATED_ROWS: Final = 100_000
 _NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars (|)"}
 _TAB_SUFFIXES: Final = {".tsv", ".tab"}
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How a file is to be read. drop_blank: one leading blank of every value is dropped (design.md, "Cells")."""
+class Delimited:
+    """One file. encoding: that of its bytes, UTF-8 without."""
 
-    delimiter: str
-    columns: tuple[Column, ...]
-    drop_blank: bool
-    notes: tuple[str, ...]
+    kind = "delimited"
+
+    def __init__(self, path: Path, shown: str, workshop: Workshop, encoding: str | None = None) -> None:
+        self.shown = shown
+        self._path, self._workshop = path, workshop
+        self._encoding = None if encoding is None or codecs.lookup(encoding).name == "utf-8" else encoding
+        self._recoded: Path | None = None
+
+    def inspect(self) -> Reading:
+        """Read the header only. Errors: DataError where there is no such file, no header, no row, or a header that
+        cannot be used.
+        """
+        must_be_file(self._path, self.shown)
+        path, shown = self._utf8(), self.shown
+        check_start(path, shown)
+        delimiter, by_name = _delimiter(self._path, path, shown)
+        with path.open("rb") as handle:
+            scanner = Scanner(handle, delimiter, shown)
+            header = next(iter(scanner), None)
+            if header is None:
+                raise DataError([_fault(shown, "the file is empty", "the first line must name the columns")])
+            if scanner.faults:
+                raise DataError(scanner.faults)
+            if not scanner.more():
+                raise DataError([
+                    _fault(shown, "the file has a header and no rows", "add at least one row below the header", header)
+                ])  # fmt: skip
+        raw = [value or "" for value in header.values]
+        drop_blank = len(raw) > 1 and all(header.blanks[1:])
+        named = [name.strip() for name in raw]
+        columns = columns_of(named, lambda cause, remedy: _fault(shown, cause, remedy, header))
+        options = () if self._encoding is None else (self._encoding,)
+        notes = tuple(_notes(delimiter, by_name, drop_blank, columns))
+        return Reading(delimiter, columns, drop_blank, notes, options)
+
+    def read(self, reading: Reading, target: "Target") -> tuple[int, str]:
+        from batchflow.sources.delimited_rows import DelimitedRows  # noqa: PLC0415 - duckdb is heavy
+
+        must_be_file(self._path, self.shown)
+        return DelimitedRows(self._utf8(), reading, self.shown, target).write()
+
+    def fault(self, reading: Reading, cause: str, remedy: str, row: int = 0) -> Fault:
+        """With `row`, at the line on which this row begins, if it is not far down."""
+        record = None
+        if 0 < row <= LOCATED_ROWS:
+            with self._utf8().open("rb") as handle:
+                record = next(islice(Scanner(handle, reading.delimiter, self.shown), row, None), None)
+        return _fault(self.shown, cause, remedy, record)
+
+    def files(self) -> Sequence[Path]:
+        return [self._path]
+
+    def digest(self) -> str | None:
+        return files.sha256_of(self._path)
+
+    def _utf8(self) -> Path:
+        """The file in UTF-8: itself, or a copy that is made once."""
+        if self._encoding is None:
+            return self._path
+        if self._recoded is None:
+            target = self._workshop.new_file(self._path.suffix)
+            _recode(self._path, self._encoding, target, self.shown)
+            self._recoded = target
+        return self._recoded
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """sha256: of the compact JSON array [header, row, row, …] with null for missing, so of what was read and not of
-    how it is stored. source_sha256: of the file's bytes.
-    """
+def _recode(path: Path, encoding: str, target: Path, shown: str) -> None:
+    """Write the file anew in UTF-8. Errors: DataError at the first byte that the encoding does not know."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line = 1
+    with path.open("rb") as source, files.atomic_writer(target) as recoded:
+        try:
+            while block := source.read(BLOCK):
+                text = decoder.decode(block)
+                line += text.count("\n")
+                recoded.write(text.encode())
+            recoded.write(decoder.decode(b"", final=True).encode())
+        except UnicodeError as error:
+            if isinstance(error, UnicodeDecodeError):
+                with_line = line + error.object[: error.start].decode(encoding, "replace").count("\n")
+                cause = f"the byte 0x{error.object[error.start]:02X} in or below this line is no {encoding}"
+                raise DataError([Fault(shown, cause, _ENCODING_REMEDY, with_line)]) from None
+            cause = f"the file is no {encoding}: {error}"
+            raise DataError([Fault(shown, cause, _ENCODING_REMEDY)]) from None
 
-    rows: int
-    sha256: str
-    source_sha256: str
+
+_ENCODING_REMEDY: Final = "name the file's encoding in `encoding` under `data:`, or save the file as UTF-8"
 
 
 def inspect(path: Path, shown: str) -> Reading:
-    """Read the header only. `shown` is the path as the user wrote it.
-
-    Errors: DataError where there is no such file, no header, no row, or a header that cannot be used.
-    """
-    _must_be_file(path, shown)
-    check_start(path, shown)
-    delimiter, by_name = _delimiter(path, shown)
-    with path.open("rb") as handle:
-        scanner = Scanner(handle, delimiter, shown)
-        records = iter(scanner)
-        header = next(records, None)
-        if header is None:
-            raise DataError([_fault(shown, "the file is empty", "the first line must name the columns")])
-        if scanner.faults:
-            raise DataError(scanner.faults)
-        if not scanner.more():
-            raise DataError([
-                _fault(shown, "the file has a header and no rows", "add at least one row below the header", header)
-            ])  # fmt: skip
-    raw = [value or "" for value in header.values]
-    drop_blank = len(raw) > 1 and all(header.blanks[1:])
-    columns = _columns([name.strip() for name in raw], header, shown)
-    return Reading(delimiter, columns, drop_blank, tuple(_notes(delimiter, by_name, drop_blank, columns)))
-
-
-def _delimiter(path: Path, shown: str) -> tuple[str, bool]:
-    """What separates the fields, and whether the name of the file said so."""
-    if path.suffix.lower() in _TAB_SUFFIXES:
-        return "\t", True
-    bare = re.sub(r'"[^"]*"', "", header_text(path, shown))
-    counts = {sign: bare.count(sign) for sign in _NAMES}
-    if counts[","] or not any(counts.values()):
-        return ",", True
-    return max(counts, key=lambda sign: counts[sign]), False
-
-
-def _notes(delimiter: str, by_name: bool, drop_blank: bool, columns: tuple[Column, ...]) -> Iterator[str]:
-    if not by_name:
-        yield f"columns are separated by {_NAMES[delimiter]}, as the header shows"
-    if drop_blank:
-        yield "every column name after the first begins with a blank: one leading blank of every value is dropped"
-    for column in columns:
-        if column.results != column.name:
-            yield f"the column {column.name!r} is called {column.results!r} in the table of results"
-
-
-def _columns(names: list[str], header: Record, shown: str) -> tuple[Column, ...]:
-    faults = []
-    for position, name in enumerate(names):
-        if not name:
-            cause = f"column {position + 1} of {len(names)} has no name"
-            faults.append(_fault(shown, cause, "give every column a name in the first line", header))
-        elif name in names[:position]:
-            cause = f"the column name {name!r} stands twice, in columns {names.index(name) + 1} and {position + 1}"
-            faults.append(_fault(shown, cause, "rename one of them", header))
-    if faults:
-        raise DataError(faults[:SHOWN_FAULTS])
-    stored, results = resolve(names, ROWS_RESERVED), resolve(names, RESULTS_RESERVED)
-    return tuple(Column(*each) for each in zip(names, stored, results, strict=True))
-
-
-def _fault(shown: str, cause: str, remedy: str, record: Record | None = None) -> Fault:
-    if record is None:
-        return Fault(shown, cause, remedy)
-    return Fault(shown, cause, remedy, record.line, None, record.excerpt)
-
-
-def _must_be_file(path: Path, shown: str) -> None:
-    if path.is_dir():
-        raise DataError([_fault(shown, "this is a folder, not a file", "name the CSV or TSV file in it")])
-    if not path.is_file():
-        raise DataError([
-            _fault(shown, "there is no such file", "paths count from the folder of the experiment file")
-        ])  # fmt: skip
+    """The header of a UTF-8 file alone. Errors: as `Delimited.inspect`."""
+    return Delimited(path, shown, Workshop()).inspect()
 
 
 def import_rows(
@@ -123,22 +132,31 @@ def import_rows(
     target: Path,
     shown: str,
 ) -> Imported:
-    """Stream the file into `target`, a parquet file: row_number (from 1, in file order), row_id, then every column
-    under its stored name, as text, with NULL for missing. Memory does not grow with the number of rows.
+    """The rows of a UTF-8 file alone, as `table.import_rows` does for every kind of table."""
+    source = Delimited(path, shown, Workshop())
+    return table.import_rows(source, reading, id_column=id_column, required=required, missing=missing, target=target)
 
-    id_column and required are names of the header; without id_column the row number is the id. missing="error"
-    makes a missing cell in a required column a fault.
-    Errors: DataError with up to 20 faults of a kind; nothing appears under `target` then.
-    """
-    from batchflow.sources.importing import Import  # noqa: PLC0415 - duckdb is heavy; `inspect` does without
 
-    names = [column.name for column in reading.columns]
-    unknown = sorted({*required, *([id_column] if id_column is not None else [])} - set(names))
-    if unknown:
-        raise DataError([
-            _fault(shown, f"the file has no column {name!r}", f"its columns are {', '.join(names)}") for name in unknown
-        ])  # fmt: skip
-    _must_be_file(path, shown)
-    needed = [name for name in names if name in required] if missing == "error" else []
-    rows, sha256, source_sha256 = Import(path, reading, id_column, needed, shown).into(target)
-    return Imported(rows, sha256, source_sha256)
+def _delimiter(path: Path, readable: Path, shown: str) -> tuple[str, bool]:
+    """What separates the fields, and whether the name of the file said so."""
+    if path.suffix.lower() in _TAB_SUFFIXES:
+        return "\t", True
+    bare = re.sub(r'"[^"]*"', "", header_text(readable, shown))
+    counts = {sign: bare.count(sign) for sign in _NAMES}
+    if counts[","] or not any(counts.values()):
+        return ",", True
+    return max(counts, key=lambda sign: counts[sign]), False
+
+
+def _notes(delimiter: str, by_name: bool, drop_blank: bool, columns: tuple[Column, ...]) -> Iterator[str]:
+    if not by_name:
+        yield f"columns are separated by {_NAMES[delimiter]}, as the header shows"
+    if drop_blank:
+        yield "every column name after the first begins with a blank: one leading blank of every value is dropped"
+    yield from renamed(columns)
+
+
+def _fault(shown: str, cause: str, remedy: str, record: Record | None = None) -> Fault:
+    if record is None:
+        return Fault(shown, cause, remedy)
+    return Fault(shown, cause, remedy, record.line, None, record.excerpt)

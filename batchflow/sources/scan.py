@@ -24,6 +24,8 @@ from batchflow.errors import DataError, Fault
 BOM: Final = codecs.BOM_UTF8
 BLOCK: Final = 1 << 20
 _BLANK: Final = ("", "\n", "\r\n")
+SAVE_AS_UTF8: Final = "save the file as UTF-8 (Excel: Save As, 'CSV UTF-8')"
+NAME_ENCODING: Final = f"write its encoding under `data:`, e.g. `encoding: windows-1252`, or {SAVE_AS_UTF8}"
 MAX_RECORD: Final = 64_000_000  # bytes; a quote that is never closed must not read the whole file into memory
 
 
@@ -59,7 +61,7 @@ class Scanner:
 
     def __init__(self, handle: BinaryIO, delimiter: str, shown: str, *, drop_blank: bool = False) -> None:
         self.faults: list[Fault] = []
-        self._lines = _lines(handle, shown)
+        self._lines = lines(handle, shown)
         self._shown = shown
         self._drop_blank = drop_blank
         sign = re.escape(delimiter)
@@ -201,24 +203,24 @@ def _closing(text: str, start: int) -> int | None:
         start = end + 2
 
 
-def _lines(handle: BinaryIO, shown: str) -> Iterator[tuple[int, str]]:
-    """Physical lines with their numbers, their ends kept; broken UTF-8 is a fault."""
+def lines(handle: BinaryIO, shown: str, remedy: str = NAME_ENCODING) -> Iterator[tuple[int, str]]:
+    """Physical lines with their numbers, their ends kept; broken UTF-8 is a fault, to be mended by the remedy."""
     for number, raw in enumerate(handle, start=1):
         content = raw.removeprefix(BOM) if number == 1 else raw
         try:
             yield number, content.decode()
         except UnicodeDecodeError as error:
-            raise DataError([_not_utf8(shown, number, content, error.start)]) from None
+            raise DataError([_not_utf8(shown, number, content, error.start, remedy)]) from None
 
 
-def _not_utf8(shown: str, number: int, raw: bytes, start: int) -> Fault:
+def _not_utf8(shown: str, number: int, raw: bytes, start: int, remedy: str) -> Fault:
     before = raw[:start].decode("utf-8", "replace")
     guess = raw[start : start + 1].decode("cp1252", "replace")
     likely = f"; in Windows-1252 or Latin-1 it would be {guess!r}" if guess.isprintable() and guess != "\ufffd" else ""
     return Fault(
         shown,
         f"the file is not UTF-8: the byte 0x{raw[start]:02X} cannot stand here{likely}",
-        "save the file as UTF-8 (Excel: Save As, 'CSV UTF-8'), or: iconv -f WINDOWS-1252 -t UTF-8 old.csv > new.csv",
+        remedy,
         number,
         len(before) + 1,
         raw.decode("utf-8", "replace").rstrip("\r\n"),
@@ -239,7 +241,7 @@ def header_text(path: Path, shown: str) -> str:
     """The physical lines of the first record that says anything, before it is known what separates its fields."""
     text = ""
     with path.open("rb") as handle:
-        for _, line in _lines(handle, shown):
+        for _, line in lines(handle, shown):
             text += "" if not text and line in _BLANK else line
             if text and text.count('"') % 2 == 0:
                 break
@@ -262,7 +264,7 @@ def check_bytes(path: Path, shown: str) -> str:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             handle.seek(0)
-            for _ in _lines(handle, shown):  # raises at the line
+            for _ in lines(handle, shown):  # raises at the line
                 pass
             raise
     return digest.hexdigest()
@@ -272,7 +274,7 @@ def _utf16(shown: str) -> Fault:
     return Fault(
         shown,
         "the file is not UTF-8 but UTF-16 (Excel's 'Unicode text')",
-        "save the file as UTF-8 (Excel: Save As, 'CSV UTF-8'), or: iconv -f UTF-16 -t UTF-8 old.csv > new.csv",
+        f"write `encoding: utf-16` under `data:`, or {SAVE_AS_UTF8}",
         1,
         1,
     )

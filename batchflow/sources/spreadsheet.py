@@ -1,80 +1,142 @@
-"""A sheet of an Excel or OpenDocument file as CSV, its cells as text. Needs the extra `xlsx`.
+"""A sheet of an Excel or OpenDocument file: its first row with anything in it is the header. Needs the extra `xlsx`.
 
 The reader keeps the sheet in memory: such files hold a million rows at most.
 """
 
-from datetime import date, datetime, time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batchflow import files
-from batchflow.errors import DataError, Fault, SetupError
+from batchflow.errors import DataError, Fault
+from batchflow.sources import text
+from batchflow.sources.cells import range_of
+from batchflow.sources.table import Reading, columns_of, must_be_file, not_installed, renamed
 
-SUFFIXES: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
-INSTALL: Final = "pip install 'batchflow-llm[xlsx]'"
-_EXACT: Final = 1e15  # whole numbers up to here are shown without an exponent
+if TYPE_CHECKING:
+    from batchflow.sources.importing import Target
 
-
-def is_spreadsheet(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
-
-
-def as_csv(path: Path, shown: str, target: Path, sheet: str | None = None) -> list[str]:
-    """Write a sheet (the first unless named) as CSV; returns what a careful author wants to know.
-
-    Errors: SetupError where the reader is not installed, DataError for a file or sheet that cannot be read.
-    """
-    try:
-        import python_calamine as calamine  # noqa: PLC0415 - an extra, and only for such files
-    except ImportError as error:
-        raise SetupError(
-            f"{shown}: the reader of such files is not installed", hint=f"install it: {INSTALL}"
-        ) from error
-    try:
-        with calamine.load_workbook(path) as book:
-            names = book.sheet_names
-            if sheet is not None and sheet not in names:
-                raise _unreadable(shown, f"there is no sheet {sheet!r}", f"its sheets are {', '.join(names)}")
-            name = sheet or names[0]
-            rows = [[cell_text(cell) for cell in row] for row in book.get_sheet_by_name(name).to_python()]
-    except (calamine.CalamineError, OSError, IndexError) as error:
-        raise _unreadable(shown, f"the file cannot be read: {error}", "save it anew as .xlsx, or as CSV") from error
-    with files.atomic_writer(target) as handle:
-        for row in _trimmed(rows):
-            handle.write(",".join(_quoted(cell) for cell in row).encode() + b"\n")
-    others = len(names) - 1
-    return [f"the sheet {name!r} is read; {others} more are left out (--sheet names another)"] if others else []
+_EXCERPT: Final = 100
 
 
-def _unreadable(shown: str, cause: str, remedy: str) -> DataError:
-    return DataError([Fault(shown, cause, remedy)])
+class Spreadsheet:
+    """One sheet: the first, unless named; all of it, unless cells are. A row without any cell is none."""
+
+    kind = "spreadsheet"
+
+    def __init__(self, path: Path, shown: str, sheet: str | None = None, cells: str | None = None) -> None:
+        self.shown = shown
+        self._path, self._sheet, self._cells = path, sheet, cells
+        self._rows: list[tuple[int, list[Any]]] | None = None  # with their numbers, the header first
+        self._named = ""
+
+    def inspect(self) -> Reading:
+        rows, notes = self._read()
+        if not rows:
+            raise DataError([Fault(self.shown, f"the sheet {self._named!r} holds nothing", "name another sheet")])
+        header = self._header(rows)
+        columns = columns_of(header, lambda cause, remedy: self._fault(cause, remedy, 0))
+        if len(rows) == 1:
+            raise DataError([self._fault("there is a header and no rows", "add at least one row below the header", 0)])
+        self._refuse_cells_outside(rows, len(columns))
+        return Reading("", columns, False, (*notes, *renamed(columns)), (self._named, self._cells or ""))
+
+    def read(self, reading: Reading, target: "Target") -> tuple[int, str]:
+        rows, _ = self._read()
+        width = len(reading.columns)
+        return target.fill(_as_text(row, width) for _, row in rows[1:])
+
+    def fault(self, reading: Reading, cause: str, remedy: str, row: int = 0) -> Fault:
+        del reading
+        return self._fault(cause, remedy, row) if row else Fault(self.shown, cause, remedy)
+
+    def files(self) -> Sequence[Path]:
+        return [self._path]
+
+    def digest(self) -> str | None:
+        return files.sha256_of(self._path)
+
+    def _fault(self, cause: str, remedy: str, row: int) -> Fault:
+        """A fault at a row of the table (0: the header), named as the spreadsheet program names it."""
+        rows, _ = self._read()
+        number, cells = rows[row]
+        excerpt = " | ".join(cell_text(cell) for cell in cells)[:_EXCERPT]
+        return Fault(f"{self.shown}, sheet {self._named!r}, row {number}", f"{cause} [{excerpt}]", remedy)
+
+    def _header(self, rows: list[tuple[int, list[Any]]]) -> list[str]:
+        names = [cell_text(cell).strip() for cell in rows[0][1]]
+        while names and not names[-1]:
+            names.pop()
+        return names
+
+    def _refuse_cells_outside(self, rows: list[tuple[int, list[Any]]], width: int) -> None:
+        outside = [
+            self._fault(
+                f"a cell right of the last column name holds {cell_text(cell)!r}",
+                "give its column a name or empty the cell, or name the table's cells: `range: A1:D20` under `data:`",
+                position,
+            )
+            for position, (_, row) in enumerate(rows)
+            for cell in row[width:]
+            if cell_text(cell)
+        ]
+        if outside:
+            raise DataError(outside[:20])
+
+    def _read(self) -> tuple[list[tuple[int, list[Any]]], list[str]]:
+        """The rows that hold anything, with their numbers in the sheet; and what is to be said about that."""
+        notes: list[str] = []
+        if self._rows is None:
+            must_be_file(self._path, self.shown)
+            self._rows, others = self._load()
+            if others:
+                left = f"{others} more are left out (`sheet` under `data:` names another)"
+                notes.append(f"the sheet {self._named!r} is read; {left}")
+        return self._rows, notes
+
+    def _load(self) -> tuple[list[tuple[int, list[Any]]], int]:
+        """The rows, and the number of sheets that nobody asked for."""
+        try:
+            import python_calamine as calamine  # noqa: PLC0415 - an extra, and only for such files
+        except ImportError as error:
+            raise not_installed(self.shown, "the reader of such files", "xlsx") from error
+        try:
+            with calamine.load_workbook(self._path) as book:
+                names = book.sheet_names
+                if self._sheet is not None and self._sheet not in names:
+                    raise self._unreadable(f"there is no sheet {self._sheet!r}", f"its sheets are {', '.join(names)}")
+                self._named = self._sheet or names[0]
+                rows = book.get_sheet_by_name(self._named).to_python(skip_empty_area=False)
+        except (calamine.CalamineError, OSError, IndexError) as error:
+            raise self._unreadable(f"the file cannot be read: {error}", "save it anew as .xlsx, or as CSV") from error
+        return list(self._within(rows)), len(names) - 1 if self._sheet is None else 0
+
+    def _within(self, rows: list[list[Any]]) -> Iterator[tuple[int, list[Any]]]:
+        """The rows of the range that hold anything, cut to its columns, and no empty column on the left."""
+        area = range_of(self._cells)
+        last = None if area.last_column is None else area.last_column + 1
+        end = len(rows) if area.last_row is None else area.last_row + 1
+        kept = [(number, row[area.first_column : last]) for number, row in enumerate(rows[:end], start=1)]
+        kept = [(number, row) for number, row in kept[area.first_row :] if any(map(cell_text, row))]
+        left = 0
+        if self._cells is None and kept:
+            left = min(next(place for place, cell in enumerate(row) if cell_text(cell)) for _, row in kept)
+        return ((number, row[left:]) for number, row in kept)
+
+    def _unreadable(self, cause: str, remedy: str) -> DataError:
+        return DataError([Fault(self.shown, cause, remedy)])
+
+
+def _as_text(row: Sequence[Any], width: int) -> list[str | None]:
+    cells = [cell_text(cell) or None for cell in row[:width]]
+    return cells + [None] * (width - len(cells))
 
 
 def cell_text(cell: Any) -> str:
-    """A cell as a person reads it: 28 and not 28.0, dates as ISO 8601."""
-    match cell:
-        case bool():
-            return "TRUE" if cell else "FALSE"
-        case float() if cell.is_integer() and abs(cell) < _EXACT:
-            return str(int(cell))
-        case datetime() if cell.time() == time():
-            return cell.date().isoformat()
-        case datetime():
-            return cell.isoformat(sep=" ")
-        case date() | time():
-            return cell.isoformat()
-        case _:
-            return str(cell)
-
-
-def _trimmed(rows: list[list[str]]) -> list[list[str]]:
-    """Without rows below the last, and columns right of the last, that hold anything."""
-    while rows and not any(rows[-1]):
-        rows.pop()
-    width = max((position for row in rows for position, cell in enumerate(row, start=1) if cell), default=0)
-    return [row[:width] for row in rows]
-
-
-def _quoted(cell: str) -> str:
-    """A field of a CSV file; an empty one is a missing cell."""
-    return '"' + cell.replace('"', '""') + '"' if cell else ""
+    """A cell as its program shows it: TRUE for true; a time at midnight is a date, for a sheet makes no difference."""
+    if isinstance(cell, bool):
+        return "TRUE" if cell else "FALSE"
+    if isinstance(cell, datetime) and cell.time() == time():
+        return cell.date().isoformat()
+    return text.of_value(cell) or ""

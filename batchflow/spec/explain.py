@@ -11,10 +11,10 @@ from pydantic_core import ErrorDetails
 from batchflow.identity import JsonNumber, json_bytes
 from batchflow.spec import later
 from batchflow.spec.base import KEY
-from batchflow.spec.model import CHAT, Experiment
+from batchflow.spec.endpoints import CHAT, ENDPOINTS
+from batchflow.spec.model import Experiment
+from batchflow.spec.places import Loc
 from batchflow.spec.source_text import without_secrets
-
-Loc = tuple[str | int, ...]
 
 _SHOWN: Final = 60
 BODY_KEYS: Final = frozenset(
@@ -135,13 +135,21 @@ def _mended(loc: Loc, kind: str, given: Any) -> str:
 def _not_among(error: ErrorDetails) -> tuple[str, str]:
     loc, given = error["loc"], error["input"]
     if loc == ("endpoint",) and isinstance(given, str):
-        if given in later.ENDPOINTS:
-            return f"`endpoint`: {given} {later.NOT_YET}", later.ENDPOINTS[given]
-        return f"`endpoint` cannot be {_described(given)}", f"write endpoint: {CHAT}, or remove the line"
+        return _no_endpoint(given)
     choices = [choice.strip(" '\"") for choice in str(error["ctx"]["expected"]).replace(" or ", ",").split(",")]
     near = difflib.get_close_matches(given.lower(), choices, 1) if isinstance(given, str) else []
     remedy = f"did you mean {near[0]}?" if near else f"write {' or '.join(choices)}"
     return f"`{dotted(loc)}` cannot be {_described(given)}", remedy
+
+
+def _no_endpoint(given: str) -> tuple[str, str]:
+    """Batches are for certain endpoints only; addresses and names without `/v1/` are near misses."""
+    path = "/v1/" + given.lower().rstrip("/").rpartition("v1/")[2].lstrip("/")
+    near = difflib.get_close_matches(path, ENDPOINTS, 1, 0.7)
+    remedy = (
+        f"did you mean {near[0]}?" if near else f"write one of {', '.join(ENDPOINTS)}; without the line it is {CHAT}"
+    )
+    return f"`endpoint` cannot be {_described(given)}: batches are not made for it", remedy
 
 
 _BY_KIND: Final[dict[str, Callable[[ErrorDetails], tuple[str, str]]]] = {

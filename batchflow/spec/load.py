@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from batchflow.errors import Fault, SpecError
-from batchflow.spec.explain import Loc, dotted, explain, meant
+from batchflow.spec.explain import dotted, explain, meant
 from batchflow.spec.model import Experiment
+from batchflow.spec.places import Loc, Places
 from batchflow.spec.source_text import SourceText
 from batchflow.spec.yaml_faults import NotReadable, refuse_damaged
 from batchflow.spec.yaml_tree import MAX_FAULTS, Node, read_tree
@@ -35,8 +36,7 @@ class Spec:
     folder: Path
     content: bytes
     experiment: Experiment
-    _source: SourceText = field(repr=False, compare=False)
-    _root: Node = field(repr=False, compare=False)
+    _places: Places = field(repr=False, compare=False)
 
     def resolve(self, relative: str) -> Path:
         """A path named in the spec: relative ones start at the spec's folder, `~` is the home folder."""
@@ -46,14 +46,8 @@ class Spec:
         return self.folder / path
 
     def fault(self, loc: Loc, cause: str, remedy: str, *, key: bool = False, inside: int = 0) -> Fault:
-        """A fault at the value of a key path such as ("data", "source"), or at the key itself; where the key is absent,
-        at its nearest ancestor. inside: characters from the beginning of the text that stands there.
-        """
-        start = _offset(self._root, loc, key=key)
-        steps, nodes = _walk(self._root, loc)
-        text = nodes[-1].value if len(steps) == len(loc) and not key else None
-        found = _find_again(self._source.text, start, text, inside) if inside and isinstance(text, str) else start
-        return self._source.fault(found, cause, remedy)
+        """A fault at the value of a key path such as ("data", "source"), as `Places.fault` has it."""
+        return self._places.fault(loc, cause, remedy, key=key, inside=inside)
 
 
 def load_spec(path: Path) -> Spec:
@@ -72,12 +66,12 @@ def load_spec(path: Path) -> Spec:
     try:
         experiment = Experiment.model_validate(root.plain())
     except ValidationError as error:
-        faults += _model_faults(source, root, _worth_saying(error, secrets))
+        faults += _model_faults(Places(source, root), _worth_saying(error, secrets))
     if faults:
         found = sorted(set(faults), key=lambda fault: (fault.line or 0, fault.column or 0, fault.cause))
         more = len(found) > MAX_FAULTS
         raise SpecError(found[:MAX_FAULTS], hint=f"only the first {MAX_FAULTS} faults are shown" if more else "")
-    return Spec(path, path.parent, content, experiment, source, root)
+    return Spec(path, path.parent, content, experiment, Places(source, root))
 
 
 def _worth_saying(error: ValidationError, secrets: Container[Loc]) -> list[ErrorDetails]:
@@ -89,6 +83,8 @@ def _worth_saying(error: ValidationError, secrets: Container[Loc]) -> list[Error
     misspelt = {(*loc[:-1], meant(loc)) for loc in unknown}
     if ("template",) in misspelt:
         misspelt.add(("prompt",))
+    if {("data", "source"), ("data", "query")} & misspelt:
+        misspelt.add(("data", "run"))  # where it is said that none of the three is there
 
     def follows(item: ErrorDetails) -> bool:
         loc = item["loc"]
@@ -98,50 +94,12 @@ def _worth_saying(error: ValidationError, secrets: Container[Loc]) -> list[Error
     return [item for item in findings if not follows(item)]
 
 
-def _model_faults(source: SourceText, root: Node, findings: Sequence[ErrorDetails]) -> Iterator[Fault]:
+def _model_faults(places: Places, findings: Sequence[ErrorDetails]) -> Iterator[Fault]:
     for finding in findings:
-        _, nodes = _walk(root, finding["loc"])
+        _, nodes = places.walk(finding["loc"])
         if not any(node.broken for node in nodes):
             cause, remedy, at_key = explain(finding)
-            yield source.fault(_offset(root, finding["loc"], key=at_key), cause, remedy)
-
-
-def _walk(root: Node, loc: Loc) -> tuple[list[str | int], list[Node]]:
-    """The steps of a path that exist, and the nodes met, the root first."""
-    steps: list[str | int] = []
-    nodes = [root]
-    for step in loc:
-        child = nodes[-1].child(step)
-        if child is None:
-            break
-        steps.append(step)
-        nodes.append(child)
-    return steps, nodes
-
-
-def _offset(root: Node, loc: Loc, *, key: bool) -> int:
-    steps, nodes = _walk(root, loc)
-    last = nodes[-1]
-    absent = len(steps) < len(loc)
-    if absent and isinstance(last.value, dict) and loc[len(steps)] in last.key_starts:  # its key has a fault of its own
-        return last.key_starts[str(loc[len(steps)])]
-    if steps and (key or (absent and isinstance(last.value, dict))):
-        return nodes[-2].key_starts.get(str(steps[-1]), last.start)
-    return last.start
-
-
-def _find_again(written: str, start: int, text: str, inside: int) -> int:
-    """Where the slot that begins at a place of a YAML text stands in the file, which breaks its lines otherwise; the
-    beginning of the text where the slot is written in another way.
-    """
-    end = text.find("}}", inside)
-    slot = text[inside : end + 2] if end >= 0 else text[inside:]
-    found = start - 1
-    for _ in range(text.count(slot, 0, inside) + 1):
-        found = written.find(slot, found + 1)
-        if found < 0:
-            return start
-    return found
+            yield places.fault(finding["loc"], cause, remedy, key=at_key)
 
 
 def _not_a_mapping(source: SourceText, root: Node) -> Fault:

@@ -10,16 +10,17 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from batchflow.spec import later
 from batchflow.spec.base import KEY, Strict, Text, refuse
+from batchflow.spec.context import InsertFile, InsertName
 from batchflow.spec.data import DataSpec
 from batchflow.spec.design import DesignSpec
+from batchflow.spec.endpoints import CHAT, Endpoint
 from batchflow.spec.provider import LOCAL, ProviderSpec
 from batchflow.spec.units import Duration, LongDuration, Size
 
 SPEC_VERSION: Final = 1
-CHAT: Final = "/v1/chat/completions"
 
+TEMPLATE_SUFFIXES: Final = (".json", ".yaml", ".yml")
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -28,11 +29,13 @@ class PromptSpec(Strict):
 
     system: Text | None = Field(
         default=None,
-        description="The system message: who the model is to be. {{ Column }} is filled in per row.",
+        description="The system message (`instructions` of /v1/responses): who the model is to be. {{ Column }} is "
+        "filled in per row.",
         examples=["You are: {{ Description }}"],
     )
     user: Text = Field(
-        description="The question. {{ Column }} is filled in per row.",
+        description="The question; for endpoints without a conversation, their input. {{ Column }} is filled in per "
+        "row.",
         examples=["What is your favourite book, and why?"],
     )
 
@@ -142,8 +145,8 @@ class Experiment(Strict):
     )
     template: str | dict[str, Any] | None = Field(
         default=None,
-        description="The body of a request, with {{ Column }} filled in per row: the name of a JSON file, or the body "
-        "itself. Either this or prompt.",
+        description="The body of a request, with {{ Column }} filled in per row: the name of a JSON or YAML file, or "
+        "the body itself. Either this or prompt.",
         examples=["prompt.json"],
     )
     prompt: PromptSpec | None = Field(
@@ -151,6 +154,13 @@ class Experiment(Strict):
         validate_default=True,
         description="The short form of a template. Either this or template.",
         examples=[{"system": "You are: {{ Description }}", "user": "What is your favourite book?"}],
+    )
+    context: dict[InsertName, InsertFile] = Field(
+        default={},
+        description="Named inserts for prompts: a table (.csv, .tsv: a list of rows), .json, .yaml, or a text (.txt, "
+        ".md). {{ name }} puts it into a prompt; Jinja can use it: {% for code in codebook %}{{ code.label }}{% endfor "
+        "%}.",
+        examples=[{"codebook": "codebook.csv"}],
     )
     parameters: dict[str, Any] = Field(
         default={},
@@ -174,8 +184,10 @@ class Experiment(Strict):
         "(project), or ask again (none).",
         examples=["none"],
     )
-    endpoint: Literal["/v1/chat/completions"] = Field(
-        default=CHAT, description="The API that answers the requests.", examples=[CHAT]
+    endpoint: Endpoint = Field(
+        default=CHAT,
+        description="The API that answers the requests. Of images and videos the whole body becomes `content`.",
+        examples=[CHAT],
     )
     provider: Annotated[ProviderSpec, BeforeValidator(_spelled_out)] = Field(
         default=ProviderSpec(name=LOCAL),
@@ -234,17 +246,12 @@ class Experiment(Strict):
             return template
         if not isinstance(template, str):
             raise refuse(
-                f"{KEY} must be the name of a JSON file, or the body of a request", "write e.g. template: prompt.json"
+                f"{KEY} must be the name of a JSON or YAML file, or the body of a request",
+                "write e.g. template: prompt.json",
             )
-        suffix = PurePosixPath(template).suffix.lower()
-        if suffix in later.TEMPLATE_SUFFIXES:
+        if PurePosixPath(template).suffix.lower() not in TEMPLATE_SUFFIXES:
             raise refuse(
-                f"{KEY}: a YAML file {later.NOT_YET} as template",
-                "write its content directly below `template:`, indented, or save it as JSON",
-            )
-        if suffix != ".json":
-            raise refuse(
-                f"{KEY} must be the name of a JSON file (ending in .json)",
+                f"{KEY} must be the name of a JSON file (ending in .json) or a YAML file (.yaml)",
                 "for a plain text use `prompt:` with `user:` (and `system:`) instead",
             )
         return template
@@ -268,8 +275,8 @@ class Experiment(Strict):
     def shaping(self) -> dict[str, Any]:
         """The request-shaping keys for the fingerprint, dotted, values equal to the defaults left out.
 
-        Template, prompt and parameters are not here: they enter it through the compiled template. Nor is the design,
-        whose levels may lie in files.
+        Template, prompt, context and parameters are not here: they enter it through the compiled template. Nor is the
+        design, whose levels may lie in files.
         """
         keys = {
             "data.id": self.data.id,

@@ -34,6 +34,8 @@ def _schema() -> dict[str, Any]:
     provider.pop("$ref")
     provider["anyOf"] = [{"type": "string", "pattern": PROVIDER_PATTERN}, {"$ref": "#/$defs/ProviderSpec"}]
     provider["default"] = LOCAL
+    tables = [{"required": ["source"]}, {"anyOf": [{"required": ["query"]}, {"required": ["run"]}]}]
+    schema["$defs"]["DataSpec"]["oneOf"] = tables
     head = {
         "$schema": GenerateJsonSchema.schema_dialect,
         "$id": f"batchflow/{FILE_NAME}",

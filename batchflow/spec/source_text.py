@@ -27,16 +27,23 @@ def without_secrets(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
-    """A text file as its user knows it: `file` is the path as it was typed; offsets count characters from 0."""
+    """A text file as its user knows it: `file` is the path as it was typed; offsets count characters from 0. kind: what
+    the file is to be, in the words of a fault.
+    """
 
     file: str
     text: str
+    kind: str = "experiment"
     _starts: list[int] = field(init=False, repr=False, compare=False)
     _end: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_starts", [0, *(match.end() for match in _LINE_END.finditer(self.text))])
         object.__setattr__(self, "_end", len(self.text.rstrip()))
+
+    @property
+    def a_kind(self) -> str:
+        return f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column, from 1; an offset behind the content gives the end of the content."""

@@ -41,7 +41,7 @@ def refuse_damaged(source: SourceText) -> None:
         raise NotReadable(
             source.fault(
                 odd.start(),
-                f"the character U+{ord(odd[0]):04X} cannot stand in an experiment file",
+                f"the character U+{ord(odd[0]):04X} cannot stand in {source.a_kind} file",
                 f'remove it; in a text in double quotes it can be written as "\\u{ord(odd[0]):04x}"',
             )
         )

@@ -32,6 +32,8 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _CORE: Final = "tag:yaml.org,2002:"
 _QUOTED_TAGS: Final = frozenset({None, "!", f"{_CORE}str"})
 
+_STARTS: Final = {"experiment": "`batchflow init DIR` writes a study to start from"}
+
 # By YAML 1.2 these are characters like any other; the parser still takes them for line ends.
 _OLD_LINE_ENDS: Final = "\x85\u2028\u2029"
 
@@ -103,7 +105,7 @@ class _Builder:
                 case yaml.DocumentStartEvent() if self._root is not None:
                     raise NotReadable(
                         self.source.fault(
-                            start, "a second document begins here (`---`)", "keep one experiment per file"
+                            start, "a second document begins here (`---`)", f"keep one {self.source.kind} per file"
                         )
                     )
                 case yaml.AliasEvent():
@@ -119,8 +121,8 @@ class _Builder:
             raise NotReadable(
                 Fault(
                     self.source.file,
-                    "the file holds no experiment: it is empty",
-                    "`batchflow init DIR` writes a study to start from",
+                    f"the file holds no {self.source.kind}: it is empty",
+                    _STARTS.get(self.source.kind, "write it, or name another file"),
                 )
             )
         return self._root
@@ -154,7 +156,7 @@ class _Builder:
             raise NotReadable(
                 self.source.fault(
                     node.start,
-                    "the file holds more values than any experiment, each use of an alias counted",
+                    f"the file holds more values than any {self.source.kind}, each use of an alias counted",
                     "use fewer aliases; long tables belong into the data file",
                 )
             )
@@ -231,7 +233,7 @@ class _Builder:
         shown = "!!" + tag.removeprefix(_CORE) if tag.startswith(_CORE) else tag
         self._fault(
             start,
-            f"the tag {shown} does not belong in an experiment",
+            f"the tag {shown} does not belong in {self.source.a_kind}",
             "remove it; put a text that begins with ! in quotes",
         )
 

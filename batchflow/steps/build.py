@@ -16,10 +16,12 @@ from batchflow.journal.events import Event
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.shards import Shard, ShardCutter, custom_id_of
 from batchflow.plan.study import Study
+from batchflow.prompts.check import inputs_of
 from batchflow.prompts.template import RowFaults
 from batchflow.sources.maps import Built, MapWriter
 from batchflow.sources.rows import Chunk, Rows
 from batchflow.sources.settling import TAKEN_SHARD, Placed, SettlingWriter
+from batchflow.spec.endpoints import EMBEDDINGS
 from batchflow.steps.base import StepName
 from batchflow.steps.take import TAKEN_ROUND, Prior, copy_answers, finals_of
 
@@ -28,12 +30,19 @@ SHOWN_FAULTS: Final = 20
 HEADROOM: Final = 1.2  # request files, their map and what comes back beside them
 
 
+class Travels(NamedTuple):
+    """What decides which requests may travel in one file: the model they ask, and how many inputs they bring."""
+
+    model: str
+    inputs: int
+
+
 class Rendered(NamedTuple):
-    """A request that is ready to be sent: what the map holds of it, its line, the model it asks."""
+    """A request that is ready to be sent: what the map holds of it, and its line."""
 
     built: Built
     line: bytes
-    model: str
+    travels: Travels
 
 
 def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[Rendered]]:
@@ -101,12 +110,11 @@ def _requests(
             for replicate in range(1, replicates + 1):
                 name = custom_id(number, condition, replicate, fingerprint)
                 line = b'{"custom_id":"' + name.encode() + b'"' + middle + body + b"}\n"
-                check(line, name, endpoint, cell.template.model)
-                built = Built(name, number, row_id, condition, replicate, digest, 0, 0)
-                yield Rendered(built, line, cell.template.model)
+                travels = check(line, name, endpoint, cell.template.model)
+                yield Rendered(Built(name, number, row_id, condition, replicate, digest, 0, 0), line, travels)
 
 
-def check(line: bytes, name: str, endpoint: str, model: str) -> None:
+def check(line: bytes, name: str, endpoint: str, model: str) -> Travels:
     """What the provider would refuse a whole file for. The template was checked before: a failure here is a bug."""
     request: dict[str, Any] = json.loads(line)
     body = request["body"]
@@ -119,6 +127,7 @@ def check(line: bytes, name: str, endpoint: str, model: str) -> None:
     )
     if not sound:
         raise AssertionError(f"request {name} was built wrongly")
+    return _travels(request)
 
 
 def _oversized(study: Study, line: bytes) -> Fault | None:
@@ -172,7 +181,7 @@ def _build_plain(study: Study, folder: RunFolder, rendered: Iterable[list[Render
         for requests in rendered:
             placed = []
             for each in requests:
-                place = cutter.add(each.line, group=each.model)
+                place = cutter.add(each.line, group=each.travels.model, inputs=each.travels.inputs)
                 placed.append(each.built._replace(shard=place.shard, line=place.line))
             mapped.add(placed)
         shards = cutter.close()
@@ -217,7 +226,8 @@ def _place(settling: SettlingWriter, spooled: BinaryIO, cutter: ShardCutter, tak
             place = taken.add(line, group=str(decision.taken), serves=decision.serves)
             placed.append(Placed(decision.custom_id, TAKEN_ROUND, place.shard, place.line))
         else:
-            place = cutter.add(line, group=model_of(line), serves=decision.serves)
+            model, inputs = travels_of(line)
+            place = cutter.add(line, group=model, inputs=inputs, serves=decision.serves)
             placed.append(Placed(decision.custom_id, 1, place.shard, place.line))
         if len(placed) >= CHUNK:
             settling.place(placed)
@@ -225,9 +235,14 @@ def _place(settling: SettlingWriter, spooled: BinaryIO, cutter: ShardCutter, tak
     settling.place(placed)
 
 
-def model_of(line: bytes) -> str:
-    """The model that a request line asks."""
-    return str(json.loads(line)["body"].get("model", ""))
+def travels_of(line: bytes) -> Travels:
+    """What decides where a request line travels."""
+    return _travels(json.loads(line))
+
+
+def _travels(request: Mapping[str, Any]) -> Travels:
+    body = request["body"]
+    return Travels(str(body.get("model", "")), inputs_of(body) if request["url"] == EMBEDDINGS else 1)
 
 
 def _watched(folder: RunFolder, rows: int, rendered: Iterator[list[Rendered]]) -> Iterator[list[Rendered]]:

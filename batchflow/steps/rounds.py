@@ -20,7 +20,7 @@ from batchflow.plan.shards import ShardCutter, custom_id_of, shard_name
 from batchflow.results.account import Reading
 from batchflow.sources.attempts import Attempt, Attempts, Place
 from batchflow.sources.maps import Chosen, write_later
-from batchflow.steps.build import CHUNK, built_event, model_of
+from batchflow.steps.build import CHUNK, built_event, travels_of
 from batchflow.steps.collect import read_shard
 
 OWED: Final = (None, False)  # of a line that is asked again because it has no outcome
@@ -100,7 +100,7 @@ def _survey(attempts: Attempts, folder: RunFolder, state: RunState, round_: int,
 
 def _asking_others(folder: RunFolder, place: Place, chosen: Collection[str], model: str) -> list[str]:
     with folder.shard(shard_name(*place)).open("rb") as handle:
-        return [name for line in handle if (name := custom_id_of(line)) in chosen and model_of(line) != model]
+        return [name for line in handle if (name := custom_id_of(line)) in chosen and travels_of(line)[0] != model]
 
 
 def build_retry(folder: RunFolder, state: RunState, again: Again, limits: Limits) -> Event:
@@ -142,7 +142,8 @@ class _Writer:
                     name = custom_id_of(line)
                     if name in wanted:
                         weight = serves.get(name, 1)
-                        target = self._cutter.add(line, group=model_of(line), serves=weight)
+                        model, inputs = travels_of(line)
+                        target = self._cutter.add(line, group=model, inputs=inputs, serves=weight)
                         placed.append(Chosen(name, *target, *wanted[name]))
                         self.again[target.shard] += 0 if wanted[name] == OWED else weight
                 if placed:

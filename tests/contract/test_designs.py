@@ -88,7 +88,7 @@ def test_ten_added_and_one_changed_buy_eleven(make_study: Make) -> None:
     assert study.query("SELECT count(*) FROM responses WHERE taken_from IS NOT NULL AND cost_usd = 0") == [(59,)]
     # everything but the run itself is gone
     run = record["run"]
-    responses = f"SELECT * FROM responses WHERE run_id = '{run}' ORDER BY ALL"
+    responses = f"SELECT * FROM responses WHERE run_id = '{run}' ORDER BY ALL"  # noqa: S608
     tables = study.query("SELECT * FROM results"), study.query(responses)
     for path in (study.folder / "runs").iterdir():
         if path.is_dir() and path.name != run:
@@ -203,7 +203,7 @@ def test_refusals_and_errors_are_taken_over_as_they_are(make_study: Make) -> Non
     study = make_study(faults=[{"fault": "row_error", "rows": [2, 5], "status": 400}])
     assert study.run().status == 4
     failed = study.query(
-        "SELECT row_id, error_code FROM results JOIN responses USING (run_id, custom_id) WHERE results.outcome = 'error'"
+        "SELECT row_id, error_code FROM results r JOIN responses USING (run_id, custom_id) WHERE r.outcome = 'error'"
     )
     assert failed
     table(study, {str(number): f"topic {number - 1}" for number in range(1, 14)})

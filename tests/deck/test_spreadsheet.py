@@ -12,7 +12,7 @@ import pytest
 
 from batchflow.errors import DataError, SetupError
 from batchflow.plan.batch_file import Order, make
-from batchflow.sources.spreadsheet import as_csv, cell_text
+from batchflow.sources.spreadsheet import Spreadsheet, cell_text
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -105,7 +105,7 @@ def test_a_missing_reader_is_named_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "python_calamine", None)
     with pytest.raises(SetupError) as caught:
-        as_csv(tmp_path / "rows.xlsx", "rows.xlsx", tmp_path / "rows.csv")
+        Spreadsheet(write_xlsx(tmp_path / "rows.xlsx", {"people": ROWS}), "rows.xlsx").inspect()
     assert caught.value.hint == "install it: pip install 'batchflow-llm[xlsx]'"
 
 

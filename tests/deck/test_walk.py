@@ -1,11 +1,13 @@
 """The deck's commands against a real server: the whole walk, lost replies, batches that did not complete, deletions."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.crash.harness import Zygote
@@ -111,6 +113,40 @@ def test_a_crash_before_the_create_is_found_out_and_made_good(make: Make) -> Non
     assert (refused.status, "may have been started" in refused.stderr) == (2, True)
     assert walker.type("start-batch", file_id, "--settle", "0.2").status == 0
     assert len(batches(walker)) == 1
+
+
+@pytest.mark.parametrize("how", [{"fault": "spoilt_reply", "how": "html"}, {"fault": "lost_reply"}])
+def test_a_cancel_without_a_readable_reply_is_repeated(make: Make, how: dict[str, Any]) -> None:
+    walker = make([{**how, "on": "batches.cancel", "nth": 1}], delay=30)
+    batch_id = walker.json("start-batch", walker.uploaded())["batch"]["id"]
+    cancelled = walker.type("cancel-batch", batch_id)
+    assert (cancelled.status, "is asked to end" in cancelled.stderr) == (0, True)
+    assert walker.ended(batch_id)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("out", ["t.json", "./d.csv", "link.jsonl", "pipe"])
+def test_what_is_read_is_not_overwritten(make: Make, out: str) -> None:
+    walker = make()
+    (walker.folder / "t.json").write_text('{"model": "m", "messages": [{"role": "user", "content": "{{a}}"}]}')
+    (walker.folder / "d.csv").write_text("a\nbears\n")
+    (walker.folder / "link.jsonl").symlink_to("d.csv")
+    os.mkfifo(walker.folder / "pipe")
+    refused = walker.type("make-batch-file", "t.json", "d.csv", "--out", out, "--force")
+    assert (refused.status, f"--out {Path(out)}" in refused.stderr) == (2, True)
+    assert (walker.folder / "d.csv").read_text() == "a\nbears\n"
+    assert (walker.folder / "t.json").read_text().startswith('{"model"')
+    assert (walker.folder / "pipe").is_fifo()
+
+
+def test_what_others_wrote_does_not_look_like_a_line_of_ours(make: Make) -> None:
+    walker = make()
+    labels = {"a\nStatus": "x\nStatus             completed"}
+    body = {"input_file_id": "nope", "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": labels}
+    httpx2.post(f"{walker.base_url}/batches", json=body, headers={"authorization": "Bearer sk-test"})
+    shown = walker.type("show-batch", batches(walker)[0]["id"]).stdout
+    assert [line for line in shown.splitlines() if line.startswith("Status")] == ["Status             failed"]
+    (walker.folder / "r.jsonl").write_text('{"custom_id":"a\\nb: answered","body":{"model":"m","messages":[]}}\n')
+    assert walker.type("utils", "display", "r.jsonl").stdout.splitlines() == ["a\\nb: answered: asks m"]
 
 
 def test_a_create_that_is_refused_is_on_record_and_can_be_tried_again(make: Make) -> None:

@@ -61,6 +61,9 @@ def test_the_journal_line_that_is_shown_is_a_real_one() -> None:
     assert members == list(json.loads(shown[1]))
 
 
+TAKEN_OVER = {"requests/r0-00001.jsonl", "responses/r0-taken.jsonl"}  # of a run that takes something over
+
+
 def test_every_file_of_a_run_is_explained(ran: Ran) -> None:
     (folder,) = (ran.folder / "projects/image-appeal/runs").glob("image-appeal-*")
     explained = [code(row[0])[0] for row in rows(page("docs/reference/run-folder.md"), "name")]
@@ -68,7 +71,7 @@ def test_every_file_of_a_run_is_explained(ran: Ran) -> None:
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert not {name for name in found if name not in explained and not name.startswith(folders)}
     stale = {name for name in explained if not name.endswith("/")} - found
-    assert stale == {"responses/r1-00001.error.jsonl"}
+    assert stale == {"responses/r1-00001.error.jsonl", *TAKEN_OVER}
 
 
 def paths(value: Any, prefix: str = "") -> Iterator[str]:
@@ -150,6 +153,12 @@ def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
     planned = found["plan"][-1]["run"]
     unsent = zygote.run(ran.folder, ["show", f"0000001-1-1-{planned.rpartition('-')[2]}", "other", "--json"])
     found["show"].append(unsent.json())
+    with (ran.folder / "other" / "experiment.yaml").open("a") as spec:
+        spec.write("\ndesign: {factors: {temperature: [0, 1]}, replicates: 2}\n")
+    zygote.run(ran.folder, ["run", "other"])
+    (ran.folder / "other" / "answers.csv").open("a").write("r-99,1,new\n")
+    found["plan"].append(zygote.run(ran.folder, ["plan", "other", "--json"]).json())
+    found["show"].append(zygote.run(ran.folder, ["show", "r-01", "other", "--json"]).json())
     return found
 
 

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from batchflow.errors import DataError, ExitStatus, InvalidInput, TemplateError
+from batchflow.plan.study import compile_study
 from batchflow.prompts.compile import RowFaults, compile_template
-from batchflow.prompts.document import read_json_template
+from batchflow.prompts.document import read_json_template, read_template
 from batchflow.sources.delimited import import_rows, inspect
 from batchflow.sources.rows import Rows
+from batchflow.spec.load import load_spec
 
 GOLDEN = Path(__file__).with_name("errors")
 TABLES = sorted(path.stem for path in GOLDEN.glob("data-*.csv"))
-TEMPLATES = sorted(path.stem for path in GOLDEN.glob("template-*.json"))
+TEMPLATES = sorted(path.name for path in GOLDEN.glob("template-*") if path.suffix in {".json", ".yaml"})
+STUDIES = sorted(path.stem for path in GOLDEN.glob("study-*.yaml"))
 COLUMNS = ("ID", "Age", "First Name", "Description")
 
 
@@ -55,16 +58,26 @@ def test_error_of_a_table(case: str, tmp_path: Path) -> None:
     compare(case, caught.value)
 
 
-@pytest.mark.parametrize("case", TEMPLATES)
-def test_error_of_a_template(case: str) -> None:
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_error_of_a_template(name: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        compile_template(read_json_template(GOLDEN / f"{case}.json", f"{case}.json"), COLUMNS)
+        compile_template(read_template(GOLDEN / name, name), COLUMNS)
+    compare(Path(name).stem, caught.value)
+    assert all(fault.line and fault.column for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize("case", STUDIES)
+def test_error_of_a_study(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no file shows alone: endpoint, inserts, parameters and template together."""
+    monkeypatch.chdir(GOLDEN)
+    with pytest.raises(InvalidInput) as caught:
+        compile_study(load_spec(Path(f"{case}.yaml")))
     compare(case, caught.value)
     assert all(fault.line and fault.column for fault in caught.value.faults)
 
 
 def test_no_text_is_left_over() -> None:
-    texts = {path.stem for kind in ("data", "template") for path in GOLDEN.glob(f"{kind}-*.txt")}
-    assert texts == {*TABLES, *TEMPLATES}
+    texts = {path.stem for kind in ("data", "template", "study") for path in GOLDEN.glob(f"{kind}-*.txt")}
+    assert texts == {*TABLES, *(Path(name).stem for name in TEMPLATES), *STUDIES}
     assert len(TABLES) >= 8
     assert len(TEMPLATES) >= 8

@@ -122,3 +122,14 @@ def test_the_name_of_a_run_says_which_one_it_is(experiment: str, fingerprint: st
     name = name_run(experiment, fingerprint, again)
     assert again_of(name) == again
     assert name.startswith(f"{experiment}-{fingerprint[:8]}")
+
+
+def test_inputs_count_together_and_groups_never_mix(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.requests.mkdir()
+    with ShardCutter(folder, 1, requests=10, bytes_=1000) as cutter:
+        inputs = [(b"a\n", "x", 30_000), (b"b\n", "x", 20_000), (b"c\n", "y", 1), (b"d\n", "x", 1), (b"e\n", "y", 2)]
+        places = [cutter.add(line, group=group, inputs=count) for line, group, count in inputs]
+        shards = cutter.close()
+    assert places == [Place(1, 1), Place(1, 2), Place(2, 1), Place(3, 1), Place(2, 2)]
+    assert [(shard.number, shard.lines) for shard in shards] == [(1, 2), (2, 2), (3, 1)]

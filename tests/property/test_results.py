@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batchflow.results.account import Reading
 from batchflow.results.lines import parse, records
 from batchflow.results.outcome import Outcome
+from batchflow.spec.endpoints import ENDPOINTS
 
 quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -151,6 +152,36 @@ def test_no_line_whatever_it_holds_is_more_than_a_line(record: bytes) -> None:
         assert answer.content
     if answer.owed:
         assert answer.outcome in {Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED}
+
+
+# the words that parsers look for, so that a body of chance gets into every corner of them
+WORDS = st.sampled_from(
+    [
+        *("output", "data", "results", "choices", "content", "text", "type", "message", "phase", "status", "usage"),
+        *("output_text", "refusal", "final_answer", "function_call", "completed", "failed", "incomplete", "object"),
+        *("incomplete_details", "reason", "embedding", "index", "input_tokens", "response", "text_completion", "model"),
+    ]
+)
+BODIES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=6),
+    max_leaves=25,
+)
+
+
+@settings(quick, max_examples=300)
+@given(st.sampled_from([*ENDPOINTS, "", "/v1/other"]), st.dictionaries(WORDS, BODIES, max_size=6))
+def test_no_body_of_any_endpoint_is_more_than_a_body(endpoint: str, body: dict[str, Any]) -> None:
+    line = {"custom_id": "a", "response": {"status_code": 200, "body": body}}
+    answer = parse(json.dumps(line).encode(), endpoint)
+    assert answer is not None
+    assert answer.outcome is not Outcome.ANSWERED or answer.content
+    for text in (answer.content, answer.refusal, answer.finish_reason, answer.model_answered, answer.error_code):
+        assert text is None or text.encode() is not None
+    for number in (answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.reasoning_tokens):
+        assert number is None or (type(number) is int and abs(number) < 2**63)
+    assert answer.dimensions in {None, len(json.loads(answer.content or "[]"))}
+    assert json.loads(answer.body or "null") == body or "NaN" in (answer.body or "")
 
 
 @quick

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from batchflow.errors import DataError
 from batchflow.files import sha256_of
 from batchflow.sources.columns import RESULTS_RESERVED, ROWS_RESERVED, resolve
-from batchflow.sources.delimited import Reading, import_rows, inspect
-from batchflow.sources.importing import Import
+from batchflow.sources.delimited import import_rows, inspect
+from batchflow.sources.delimited_rows import DelimitedRows
+from batchflow.sources.importing import Target
 from batchflow.sources.rows import Rows
 from batchflow.sources.scan import Scanner
+from batchflow.sources.table import Reading
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 awkward = st.text(st.sampled_from(' ",;\t\n\rab\u2028é😀{}\\'), max_size=8)
@@ -136,6 +138,8 @@ def test_a_plain_file_is_left_to_the_fast_reader() -> None:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "t.csv"
         path.write_bytes(b'a,b\r\n1,"x, ""y"""\r\n2,\r\n')
-        importing = Import(path, inspect(path, "t.csv"), None, (), "t.csv")
-        importing._read_exactly = None  # type: ignore[assignment,method-assign] # would fail
-        assert importing.into(Path(name) / "rows.parquet")[0] == 2
+        reading = inspect(path, "t.csv")
+        target = Target(reading.columns, None, Path(name) / "rows.parquet", Path(name))
+        rows = DelimitedRows(path, reading, "t.csv", target)
+        rows._write_exactly = None  # type: ignore[assignment,method-assign] # would fail
+        assert rows.write()[0] == 2

@@ -175,6 +175,19 @@ def test_replies_that_are_spoilt(tmp_path: Path) -> None:
         assert not client.upload(_ROWS).json()["id"].startswith("file-")
 
 
+def test_bodies_of_other_services(tmp_path: Path) -> None:
+    told = {"detail": [{"msg": "limit"}]}
+    rules: list[dict[str, Any]] = [
+        {"fault": "http_error", "on": "batches.list", "status": 422, "body": told},
+        {"fault": "spoilt_reply", "on": "batches.create", "how": "wrapped"},
+    ]
+    with ServerProcess(tmp_path / "store", faults=rules) as server, Client(server) as client:
+        refused = client.http.get("/batches?limit=1000")
+        assert (refused.status_code, refused.json()) == (422, told)
+        created = client.create(client.upload(_ROWS).json()["id"]).json()
+        assert (created["job"]["object"], created["warning"]) == ("batch", None)
+
+
 def test_no_money_left_after_so_many_rows(tmp_path: Path) -> None:
     rules = [{"fault": "quota_gone", "after": 11}]
     with ServerProcess(tmp_path / "store", faults=rules) as server, Client(server) as client:

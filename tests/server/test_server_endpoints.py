@@ -9,7 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from batchflow.server.responder import EMBEDDINGS, RESPONSES, Ask
+from batchflow.server.model_names import answering
+from batchflow.server.responder import COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES, Ask
 from batchflow.server.simulator import Simulator
 from tests.server.client import Client, line
 
@@ -49,7 +50,7 @@ def test_a_batch_of_responses(client: Client) -> None:
     spent = 0
     for one in results:
         body = one["response"]["body"]
-        assert (body["object"], body["status"], body["model"]) == ("response", "completed", "simulated/gpt-5")
+        assert (body["object"], body["status"], body["model"]) == ("response", "completed", answering("gpt-5"))
         assert body["system_fingerprint"] == "fp_simulated"
         assert body["instructions"] == "You are a nurse."
         assert [item["type"] for item in body["output"]] == ["reasoning", "message"]
@@ -79,6 +80,13 @@ def test_a_response_cut_refused_filtered_or_all_thought() -> None:
     plain = _response(max_output_tokens=10, reasoning={"effort": "none"})
     assert [item["type"] for item in plain["output"]] == ["message"]
     assert plain["usage"]["output_tokens"] <= 10
+    failed = _response(outcome="failed")
+    assert (failed["status"], failed["error"]["code"], failed["completed_at"]) == ("failed", "server_error", None)
+    assert [item["type"] for item in _response(outcome="no_content")["output"]] == ["reasoning"]
+    assert _response(outcome="not_json")["output"][1]["content"][0]["text"].startswith("{")
+    commented = [item for item in _response(outcome="commentary")["output"] if item["type"] == "message"]
+    assert [item["phase"] for item in commented] == ["commentary", "final_answer"]
+    assert commented[0]["id"] != commented[1]["id"]
     assert _response(store=False)["output"][0]["encrypted_content"]
 
 
@@ -206,6 +214,44 @@ def test_vectors_have_length_one_and_their_meaning() -> None:
 @pytest.mark.parametrize("body", [{"input": ""}, {"input": []}, {"input": [""]}, {"input": "a", "dimensions": 0}])
 def test_embeddings_that_are_refused(body: dict[str, Any]) -> None:
     assert _ask(EMBEDDINGS, body).status == 400
+
+
+def test_a_batch_of_moderations(client: Client) -> None:
+    body = {"model": "omni-moderation-latest", "input": ["I like tea", "I will kill you"]}
+    batch = client.run([line(1, url="/v1/moderations", body=body)], endpoint="/v1/moderations")
+    answer = client.results(batch["output_file_id"])[0]["response"]["body"]
+    assert [verdict["flagged"] for verdict in answer["results"]] == [False, True]
+    mild, harsh = (verdict["category_scores"] for verdict in answer["results"])
+    assert mild["violence"] < 0.1
+    assert harsh["violence"] >= 0.5
+    assert answer["model"] == "simulated/omni-moderation-latest"
+
+
+def test_a_batch_of_completions(client: Client) -> None:
+    body = {"model": "gpt-3.5-turbo-instruct", "prompt": "Do you like 'tea' or 'coffee'?", "max_tokens": 200}
+    batch = client.run([line(1, url="/v1/completions", body=body)], endpoint="/v1/completions")
+    answer = client.results(batch["output_file_id"])[0]["response"]["body"]
+    (choice,) = answer["choices"]
+    assert (answer["object"], choice["finish_reason"]) == ("text_completion", "stop")
+    assert "tea" in choice["text"] or "coffee" in choice["text"]
+    short = _ask(COMPLETIONS, {"prompt": "Do you like 'tea' or 'coffee'?"}).body["choices"][0]
+    assert short["finish_reason"] == "length"
+    assert choice["text"].startswith(short["text"][:10])
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (MODERATIONS, {"input": []}),
+        (MODERATIONS, {"input": ["a", {}]}),
+        (MODERATIONS, {"input": 7}),
+        (COMPLETIONS, {"prompt": ""}),
+        (COMPLETIONS, {"prompt": ["a", "b"]}),
+        (COMPLETIONS, {"prompt": [1, 2]}),
+    ],
+)
+def test_moderations_and_completions_that_are_refused(endpoint: str, body: dict[str, Any]) -> None:
+    assert _ask(endpoint, body).status == 400
 
 
 def test_refusals_and_truncations_come_at_their_rates() -> None:

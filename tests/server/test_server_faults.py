@@ -38,6 +38,10 @@ BATCH_RULES: dict[str, list[dict[str, Any]]] = {
         {"fault": "row_outcome", "rows": 2, "outcome": "truncated"},
         {"fault": "row_outcome", "rows": 3, "outcome": "filtered"},
         {"fault": "row_outcome", "rows": 4, "outcome": "empty"},
+        {"fault": "row_outcome", "rows": 5, "outcome": "no_content"},
+        {"fault": "row_outcome", "rows": 6, "outcome": "not_json"},
+        {"fault": "row_outcome", "rows": 7, "outcome": "failed"},
+        {"fault": "row_outcome", "rows": 8, "outcome": "commentary"},
     ],
     "line_endings": [{"fault": "line_endings"}],
     "null_output": [{"fault": "result_file", "which": "output", "as": None}],
@@ -149,12 +153,19 @@ def test_double_encoded(faulty: Faulty) -> None:
 
 
 def test_row_outcomes(faulty: Faulty) -> None:
-    choices = {row["custom_id"]: row["response"]["body"]["choices"][0] for row in _ended(faulty, "row_outcome")[1]}
+    answers = {row["custom_id"]: row["response"]["body"] for row in _ended(faulty, "row_outcome")[1]}
+    assert answers.pop("r-7")["choices"] == []
+    choices = {custom_id: body["choices"][0] for custom_id, body in answers.items()}
     assert choices["r-1"]["message"]["content"] is None
     assert choices["r-1"]["message"]["refusal"]
     assert choices["r-2"]["finish_reason"] == "length"
     assert choices["r-3"]["finish_reason"] == "content_filter"
     assert (choices["r-4"]["message"]["content"], choices["r-4"]["finish_reason"]) == ("", "stop")
+    assert choices["r-5"]["message"]["content"] is None
+    assert choices["r-6"]["message"]["content"].startswith("{")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(choices["r-6"]["message"]["content"])
+    assert choices["r-8"]["message"]["content"]
 
 
 def test_line_endings(faulty: Faulty) -> None:
@@ -162,6 +173,7 @@ def test_line_endings(faulty: Faulty) -> None:
     content = faulty[1].content(batch["output_file_id"])
     assert content.count(b"\r\n") == content.count(b"\n") == 10
     assert "\u2028".encode() in content
+    assert "\u2029".encode() in content
     assert "\u0085".encode() in content
     assert len(content.decode().splitlines()) > 10
 

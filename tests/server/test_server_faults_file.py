@@ -23,6 +23,11 @@ from batchflow.server.faults import faults_of_batch, load_faults
         ("- lost_reply", "a rule is a mapping"),
         ("fault: lost_reply", "this is not a list of faults"),
         ("- {", "this is not YAML"),
+        ("[" * 20_000, "this is not YAML"),
+        ("- {fault: stuck, fault: expire}", "1:18: `fault` stands twice in one rule"),
+        ("faults:\n- fault: stuck\n  nth: 1\n  nth: 2", "4:3: `nth` stands twice in one rule"),
+        ("- {fault: reply_field, name: object, value: 2026-01-01}", "give any value that JSON has"),
+        ("- {fault: reply_field, name: object, value: .nan}", "give any value that JSON has"),
     ],
 )
 def test_wrong_rules(tmp_path: Path, written: str, said: str) -> None:
@@ -31,6 +36,14 @@ def test_wrong_rules(tmp_path: Path, written: str, said: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         load_faults(path, 0)
     assert said in caught.value.text()
+
+
+def test_a_plan_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "faults.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(InvalidInput) as caught:
+        load_faults(path, 0)
+    assert "this is not JSON" in caught.value.text()
 
 
 def test_several_wrong_rules_at_once(tmp_path: Path) -> None:

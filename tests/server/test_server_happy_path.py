@@ -9,6 +9,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from batchflow.server.model_names import answering
 from tests.server.client import ENDED, Client, file_of, line
 from tests.server_process import ServerProcess
 
@@ -80,7 +81,7 @@ def test_the_sdk_carries_a_batch_through(sdk: openai.OpenAI) -> None:
     assert batch.usage.total_tokens == sum(row["response"]["body"]["usage"]["total_tokens"] for row in rows)
     answer = rows[0]["response"]
     assert (answer["status_code"], rows[0]["error"]) == (200, None)
-    assert (answer["body"]["model"], answer["body"]["system_fingerprint"]) == ("simulated/gpt-4o", "fp_simulated")
+    assert (answer["body"]["model"], answer["body"]["system_fingerprint"]) == (answering("gpt-4o"), "fp_simulated")
     assert answer["body"]["choices"][0]["finish_reason"] == "stop"
 
 

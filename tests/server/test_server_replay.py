@@ -44,6 +44,28 @@ def _said(replay: Replay, text: str, draw: int = 1) -> tuple[int, Any]:
     return reply.status, reply.body.get("said") or reply.body["error"]["message"]
 
 
+@pytest.mark.parametrize("damage", [b"[" * 100_000, b"\xff", b'{"a":', b'{"custom_id":"r-1","response":{"x":1e999}}'])
+def test_a_damaged_recording_is_named(tmp_path: Path, damage: bytes) -> None:
+    asked, told = tmp_path / "q.jsonl", tmp_path / "a.jsonl"
+    asked.write_bytes(file_of([line(1)]))
+    told.write_bytes(damage + b"\n")
+    for pair in (f"{asked}={told}", f"{told}={asked}"):
+        with pytest.raises(SetupError, match="line 1 is not a"):
+            Replay(recordings([pair]))
+
+
+def test_a_recording_that_changes_or_counts_beyond_measure(tmp_path: Path) -> None:
+    asked, told = tmp_path / "q.jsonl", tmp_path / "a.jsonl"
+    asked.write_bytes(file_of([line(1, text="much")]))
+    answer = {**_answered("r-1", "said"), "response": {"status_code": 200, "body": {"usage": {"prompt_tokens": 9**99}}}}
+    told.write_bytes(b"\xef\xbb\xbf" + file_of([answer]))
+    replay = Replay(recordings([f"{asked}={told}"]))
+    body = line(1, text="much")["body"]
+    assert replay.reply(Ask(body, json.dumps(body).encode(), 1), 1).prompt_tokens == 2**31
+    told.write_bytes(b"{")
+    assert _said(replay, "much") == (500, f"{told} changed since the server began to replay it.")
+
+
 def test_answers_come_by_body_and_draw(run_folder: Path) -> None:
     replay = Replay(recordings([str(run_folder)]))
     assert replay.bodies == 3

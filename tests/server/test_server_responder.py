@@ -1,12 +1,15 @@
 """The simulated answers: the same for the same request, made from its own words, possible for any prompt."""
 
 import json
+import re
 import time
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchflow.server.model_names import answering
 from batchflow.server.responder import RESPONDER_VERSION, Ask
 from batchflow.server.simulator import Simulator
 
@@ -132,3 +135,13 @@ def test_any_prompt_is_answered(messages: list[dict[str, Any]], draw: int, outco
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     if not outcome:
         assert body["choices"][0]["message"]["content"].strip()
+
+
+@pytest.mark.parametrize(
+    ("asked", "dated"),
+    [("gpt-4o", False), ("gpt-5.4-pro-2026-03-05", True), ("gpt-4-0613", True), ("ünïcode", False)],
+)
+def test_an_alias_is_answered_by_a_dated_name(asked: str, dated: bool) -> None:
+    named = answering(asked)
+    assert named == answering(asked)
+    assert re.fullmatch(rf"simulated/{asked}" + ("" if dated else r"-202[45]-\d\d-\d\d"), named)

@@ -44,7 +44,7 @@ def test_an_expiry_out_of_bounds_is_refused(client: Client) -> None:
     ("changes", "code", "param"),
     [
         ({"endpoint": "/v1/wrong"}, "invalid_value", "endpoint"),
-        ({"endpoint": "/v1/completions"}, "invalid_value", "endpoint"),
+        ({"endpoint": "/v1/videos"}, "invalid_value", "endpoint"),
         ({"completion_window": "1h"}, "invalid_value", "completion_window"),
         ({"input_file_id": None}, "missing_required_parameter", "input_file_id"),
         ({"metadata": {"tags": ["a"]}}, "invalid_type", "metadata.tags"),
@@ -59,6 +59,69 @@ def test_batches_that_are_refused(client: Client, changes: dict[str, Any], code:
     error = refused.json()["error"]
     assert (error["code"], error["param"], error["type"]) == (code, param, "invalid_request_error")
     assert client.http.get("/batches").json()["data"] == []
+
+
+def test_half_a_character_is_never_kept(client: Client) -> None:
+    body = '{"input_file_id":"file-1","endpoint":"/v1/chat/completions","completion_window":"24h","metadata":%s}'
+    for metadata in (
+        '{"a":"\\ud800"}',
+        '{"\\ud800":"a"}',
+        '{"batchflow_faults":"reply_field name=object value=\\ud800"}',
+    ):
+        answer = client.http.post("/batches", content=(body % metadata).encode())
+        assert answer.status_code == 400
+    told = client.http.post("/batches", content=b'{"endpoint":"\\ud800"}').json()["error"]
+    assert told["message"] == "We could not parse the JSON body of your request."
+    asked = b'{"model":"m","messages":[{"role":"user","content":"Is it \\"\\ud800\\" or \\"b\\"?"}]}'
+    assert client.http.post("/chat/completions", content=asked).status_code == 200
+    assert client.http.get("/batches").json()["data"] == []
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", '{"a":[NaN]}', '"\\ud800"'])
+def test_a_fault_cannot_make_a_batch_unreadable(client: Client, value: str) -> None:
+    rule = f'{{"fault":"reply_field","name":"object","value":{value}}}'
+    refused = client.create("file-1", metadata={"batchflow_faults": rule})
+    assert (refused.status_code in {200, 400}, client.http.get("/batches").status_code) == (True, 200)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "9" * 5000])
+def test_numbers_that_json_does_not_know(client: Client, number: str) -> None:
+    body = f'{{"model":"m","input":"x","temperature":{number},"store":{number}}}'.encode()
+    assert client.http.post("/responses", content=body).status_code == 400
+    bad = b'{"custom_id":"b","method":"POST","url":"/v1/chat/completions","body":' + body + b"}\n"
+    batch = client.run([line(1), bad])
+    assert [(one["code"], one["line"]) for one in batch["errors"]["data"]] == [("invalid_json_line", 2)]
+
+
+@pytest.mark.parametrize("seconds", ["9" * 5000, "\u0663\u0666\u0660\u0660", "3600.0", "-1", ""])
+def test_an_expiry_that_is_no_number_is_refused(client: Client, seconds: str) -> None:
+    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": seconds}
+    assert client.upload([line(1)], **fields).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "length"),
+    [
+        ("bytes=0-9", 206, 10),
+        ("bytes=-5", 206, 5),
+        ("bytes=9999999-", 416, 0),
+        ("bytes=5-2", 200, None),
+        ("bytes=a-b", 200, None),
+        ("bytes=", 200, None),
+        ("bytes=-", 200, None),
+        ("lines=0-1", 200, None),
+        ("nonsense", 200, None),
+        ("bytes=0-" + "9" * 5000, 200, None),
+    ],
+)
+def test_a_range_that_is_none_is_ignored(client: Client, wanted: str, status: int, length: int | None) -> None:
+    file = client.upload([line(1)]).json()
+    answer = client.http.get(f"/files/{file['id']}/content", headers={"range": wanted})
+    assert (answer.status_code, len(answer.content)) == (status, file["bytes"] if length is None else length)
+
+
+def test_an_address_with_a_slash_too_many_is_unknown(client: Client) -> None:
+    assert client.http.get("/batches/").json()["error"]["code"] == "unknown_url"
 
 
 def test_the_limit_of_a_page_has_bounds(client: Client) -> None:
@@ -124,6 +187,14 @@ def test_a_bad_line_of_the_other_endpoints(
     error = batch["errors"]["data"][0]
     assert (batch["status"], error["code"], error["line"], error["param"]) == ("failed", code, 2, told[0])
     assert told[1] in error["message"]
+
+
+def test_a_custom_id_of_half_a_character_fails_the_batch_and_not_the_server(client: Client) -> None:
+    for member in ('"custom_id":"\\ud800"', '"custom_id":"b"'):
+        body = '{"model":"\\ud800","messages":[{"role":"user","content":"x"}]}'
+        bad = f'{{{member},"method":"POST","url":"/v1/chat/completions","body":{body}}}\n'.encode()
+        batch = client.run([line(1), bad])
+        assert (batch["status"], batch["errors"]["data"][0]["line"]) == ("failed", 2)
 
 
 def test_every_bad_line_is_named_across_chunks(client: Client) -> None:

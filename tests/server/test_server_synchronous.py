@@ -10,6 +10,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from batchflow.server.model_names import answering
 from tests.server.client import Client, line
 from tests.server_process import ServerProcess
 
@@ -34,7 +35,7 @@ def sdk(plain: ServerProcess, request: pytest.FixtureRequest) -> Iterator[openai
 def test_a_chat_completion(sdk: openai.OpenAI) -> None:
     answer = sdk.chat.completions.create(model="gpt-4o", messages=_MESSAGES, n=2, seed=1)
     assert answer.object == "chat.completion"
-    assert (answer.model, answer.system_fingerprint) == ("simulated/gpt-4o", "fp_simulated")
+    assert (answer.model, answer.system_fingerprint) == (answering("gpt-4o"), "fp_simulated")
     assert [choice.finish_reason for choice in answer.choices] == ["stop", "stop"]
     assert str(answer.choices[0].message.content).startswith("As a nurse from Ulm, I find the '")
     assert answer.usage is not None
@@ -50,7 +51,7 @@ def test_parsed_answers(sdk: openai.OpenAI) -> None:
 
 def test_a_response(sdk: openai.OpenAI) -> None:
     answer = sdk.responses.create(model="gpt-5", instructions="You are a nurse from Ulm.", input="Do you like tea?")
-    assert (answer.status, answer.model) == ("completed", "simulated/gpt-5")
+    assert (answer.status, answer.model) == ("completed", answering("gpt-5"))
     assert [item.type for item in answer.output] == ["reasoning", "message"]
     assert answer.output_text.startswith("As a nurse from Ulm, ")
     assert answer.usage is not None

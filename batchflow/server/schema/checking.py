@@ -3,13 +3,14 @@
 Where the standard leaves room (`format`, decimal multiples) it takes the stricter reading.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from batchflow.server.schema.effort import Effort
 from batchflow.server.schema.formats import has_format
 from batchflow.server.schema.forms import Document, Schema, SchemaRefused, is_number
+from batchflow.server.schema.searching import found
 
 _DEEPEST: Final = 300
 
@@ -49,8 +50,9 @@ def is_multiple(value: float, step: float) -> bool:
 class Judge:
     """Checks values against schemas of one document."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, effort: Effort | None = None) -> None:
         self._document = document
+        self.effort = effort or Effort()
 
     def fits(self, value: Any, schema: Schema, depth: int = 0) -> bool:
         """Whether the value is an instance; SchemaRefused where the schema refers to itself without end."""
@@ -58,12 +60,17 @@ class Judge:
             return schema
         if depth > _DEEPEST:
             raise SchemaRefused("it refers to itself without end")
+        self.effort.spend(1 + len(schema.get("enum", ())))
         return (
             _plain(value, schema)
+            and ("pattern" not in schema or not isinstance(value, str) or self._matches(value, schema["pattern"]))
             and self._combined(value, schema, depth + 1)
             and (not isinstance(value, dict) or self._members(value, schema, depth + 1))
             and (not isinstance(value, list) or self._items(value, schema, depth + 1))
         )
+
+    def _matches(self, value: str, pattern: str) -> bool:
+        return found(pattern, value, self.effort)
 
     def _combined(self, value: Any, schema: Mapping[str, Any], depth: int) -> bool:
         def fits(one: Schema) -> bool:
@@ -83,7 +90,7 @@ class Judge:
 
     def _members(self, value: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -> bool:
         for name, member in value.items():
-            if not all(self.fits(member, one, depth) for one in schemas_of(schema, name)):
+            if not all(self.fits(member, one, depth) for one in self.schemas_of(schema, name)):
                 return False
             if not self.fits(name, schema.get("propertyNames", True), depth):
                 return False
@@ -94,6 +101,13 @@ class Judge:
             self.fits(value, one, depth) for name, one in schema.get("dependentSchemas", {}).items() if name in value
         )
 
+    def schemas_of(self, schema: Mapping[str, Any], name: str) -> list[Schema]:
+        """All that a member of this name must fit."""
+        asked = [one for pattern, one in schema.get("patternProperties", {}).items() if self._matches(name, pattern)]
+        if name in schema.get("properties", {}):
+            asked.append(schema["properties"][name])
+        return asked or [schema.get("additionalProperties", True)]
+
     def _items(self, value: list[Any], schema: Mapping[str, Any], depth: int) -> bool:
         prefix = schema.get("prefixItems", ())
         for position, item in enumerate(value):
@@ -102,16 +116,8 @@ class Judge:
                 return False
         if "contains" not in schema:
             return True
-        found = sum(self.fits(item, schema["contains"], depth) for item in value)
-        return bool(schema.get("minContains", 1) <= found <= schema.get("maxContains", found))
-
-
-def schemas_of(schema: Mapping[str, Any], name: str) -> list[Schema]:
-    """All that a member of this name must fit."""
-    found = [one for pattern, one in schema.get("patternProperties", {}).items() if re.search(pattern, name)]
-    if name in schema.get("properties", {}):
-        found.append(schema["properties"][name])
-    return found or [schema.get("additionalProperties", True)]
+        fitting = sum(self.fits(item, schema["contains"], depth) for item in value)
+        return bool(schema.get("minContains", 1) <= fitting <= schema.get("maxContains", fitting))
 
 
 _Check = Callable[[Any, Any], bool]
@@ -126,7 +132,6 @@ _NUMBER: Final[dict[str, _Check]] = {
 _STRING: Final[dict[str, _Check]] = {
     "minLength": lambda value, bound: len(value) >= bound,
     "maxLength": lambda value, bound: len(value) <= bound,
-    "pattern": lambda value, pattern: re.search(pattern, value) is not None,
     "format": has_format,
 }
 _ARRAY: Final[dict[str, _Check]] = {

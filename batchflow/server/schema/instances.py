@@ -4,19 +4,19 @@ Alternatives are tried one after the other, so that what can be satisfied usuall
 found is refused, and an instance that does not fit is never returned. Recursion ends by depth and by size.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
 from batchflow.server.dice import Stream
 from batchflow.server.schema import numbers
-from batchflow.server.schema.checking import Judge, identity, schemas_of
+from batchflow.server.schema.checking import Judge, identity
 from batchflow.server.schema.formats import of_format
 from batchflow.server.schema.forms import TYPES, Document, Schema, SchemaRefused
 from batchflow.server.schema.heights import Heights
 from batchflow.server.schema.merging import Contradiction, Flat, both, flat_part, merged
 from batchflow.server.schema.patterns import NotGenerated, matching
+from batchflow.server.schema.searching import found
 
 _TRIES: Final = 6  # values tried per alternative
 _ALTERNATIVES: Final = 40  # alternatives tried per place
@@ -86,6 +86,7 @@ class _Maker:
 
     def _flattened(self, schema: Schema, depth: int, hops: int) -> Iterator[Flat]:
         """The ways to read a schema, each without references and alternatives, in the order to try them."""
+        self._judge.effort.spend(1)
         if schema is False or hops > _HOPS:
             return
         if schema is True:
@@ -123,7 +124,8 @@ class _Maker:
 
     def _of_types(self, flat: Flat, name: str, depth: int) -> Any:
         if "enum" in flat:
-            possible = [value for value in flat["enum"] if self._judge.fits(value, flat)]
+            rest = {name: asked for name, asked in flat.items() if name != "enum"}
+            possible = [value for value in flat["enum"] if self._judge.fits(value, rest)]
             if not possible:
                 raise NothingFits("none of its values fits it")
             return self._voice.choice(possible, self._stream)
@@ -272,7 +274,7 @@ class _Maker:
 
     def _member(self, flat: Flat, name: str) -> Schema:
         place: Schema = True
-        for one in schemas_of(flat, name):
+        for one in self._judge.schemas_of(flat, name):
             place = both(place, one)
         return place
 
@@ -312,7 +314,7 @@ class _Maker:
                     text = matching(pattern, self._stream, stretch=stretch)
                 except NotGenerated:
                     break
-                if re.search(pattern, text):
+                if found(pattern, text, self._judge.effort):
                     yield text
         yield from self._voice.keys(self._stream)
         yield from (f"field_{number}" for number in range(1, _LONGEST))

@@ -93,7 +93,8 @@ def _named(types: Any) -> set[str]:
 
 
 def _values(one: list[Any], other: list[Any]) -> list[Any]:
-    common = [value for value in one if any(same(value, another) for another in other)]
+    known = {identity(value) for value in other}
+    common = [value for value in one if identity(value) in known]
     if not common:
         raise Contradiction("two of its parts allow different values")
     return common

@@ -7,10 +7,12 @@ import pytest
 
 from batchflow.errors import DataError
 from batchflow.files import sha256_of
-from batchflow.sources.delimited import Imported, Reading, import_rows, inspect
-from batchflow.sources.importing import Import
+from batchflow.sources.delimited import import_rows, inspect
+from batchflow.sources.delimited_rows import DelimitedRows
+from batchflow.sources.importing import Target
 from batchflow.sources.rows import Rows
 from batchflow.sources.scan import survey
+from batchflow.sources.table import Imported, Reading
 
 
 def write(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
@@ -99,20 +101,21 @@ def test_one_blank_is_dropped_and_no_more(tmp_path: Path) -> None:
 
 def test_a_reader_that_lost_its_way_is_not_believed(tmp_path: Path) -> None:
     path = write(tmp_path, "a,b\n1,2\n3,4\n")
-    importing = Import(path, inspect(path, "t.csv"), None, (), "t.csv")
+    reading = inspect(path, "t.csv")
+    rows = DelimitedRows(path, reading, "t.csv", Target(reading.columns, None, tmp_path / "r.parquet", tmp_path))
     surveyed = survey(path, ",", "t.csv", drop_blank=False)
     assert list(surveyed.samples) == [1]
     exact = 0
-    read_exactly = importing._read_exactly
+    write_exactly = rows._write_exactly
 
-    def counted(database: object) -> int:
+    def counted() -> tuple[int, str]:
         nonlocal exact
         exact += 1
-        return read_exactly(database)  # type: ignore[arg-type]
+        return write_exactly()
 
-    importing._read_exactly = counted  # type: ignore[method-assign]
+    rows._write_exactly = counted  # type: ignore[method-assign]
     for wrong in (surveyed, replace(surveyed, samples={1: b"another"}), replace(surveyed, records=4, delimiters=4)):
-        assert importing._read(wrong, tmp_path / "r.parquet", tmp_path)[0] == 2
+        assert rows.write(wrong)[0] == 2
         (tmp_path / "exact.duckdb").unlink(missing_ok=True)
     assert exact == 2
 
@@ -194,7 +197,7 @@ def test_twenty_of_many_faults_are_shown(tmp_path: Path) -> None:
         ('a,b\n1,"2"x\n', ["t.csv:2:6: there is text after a closing quote"]),
         ('a,b\n1,"2\n3,"4,5"\n', ["t.csv:3:4: there is text after a closing quote; the quoted value began in line 2"]),
         ("a,b\n1,x\ry\n", ["t.csv:2:4: a carriage return (CR)"]),
-        (b"a,b\n1,2\n\xc3\xa4,\xe9\n", ["t.csv:3:3: the file is not UTF-8: the byte 0xE9", "'é'", "iconv"]),
+        (b"a,b\n1,2\n\xc3\xa4,\xe9\n", ["t.csv:3:3: the file is not UTF-8: the byte 0xE9", "'é'", "`encoding: "]),
         (b"a,b\n1,2\n3,\xc3", ["t.csv:3:3: the file is not UTF-8"]),
         ("a,b\n1,2\n\u00e4,x\0y\n", ["t.csv:3:4: the file holds a NUL byte"]),
         ("a,b\n1,2\n".encode("utf-16"), ["UTF-16"]),

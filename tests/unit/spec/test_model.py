@@ -8,6 +8,7 @@ import pytest
 from batchflow.errors import SpecError
 from batchflow.identity import json_bytes
 from batchflow.spec import later
+from batchflow.spec.endpoints import ENDPOINTS
 from batchflow.spec.load import Spec, load_spec
 from batchflow.spec.model import Experiment
 from batchflow.spec.provider import ProviderSpec
@@ -132,21 +133,32 @@ def test_sizes_refused(tmp_path: Path, value: Any, words: str) -> None:
         ({"name": "a\n"}, "write a"),
         ({"name": ""}, "image-appeal"),
         ({"data": {"source": ""}}, "`data.source` is empty"),
-        ({"data": {"source": "s3://b/x.csv"}}, "an address as source is not supported yet"),
-        ({"data": {"source": "part-*.csv"}}, "several files is not supported yet"),
+        ({"data": {"source": "s3://b/*.csv"}}, "a pattern in an address is not supported yet"),
+        ({"data": {"source": "http://example.org/x.csv"}}, "write https://"),
+        ({"data": {"source": "https://me:pw@example.org/x.csv"}}, "carries a password or a signature"),
+        ({"data": {"source": "s3://b/x.csv?X-Amz-Signature=abc"}}, "carries a password or a signature"),
+        ({"data": {"id": "ID"}}, "`data` names no table"),
+        ({"data": {"source": "a.csv", "query": "select 1"}}, "both `source` and `query` are given"),
+        ({"data": {"source": "a.csv", "run": "other"}}, "both `source` and `run` are given"),
+        ({"data": {"source": "a.csv", "sheet": "S"}}, "`data.sheet` is for an Excel or OpenDocument file, not for"),
+        ({"data": {"source": "a.xlsx", "encoding": "latin-1"}}, "`data.encoding` is for a CSV or TSV file"),
+        ({"data": {"source": "a.parquet", "table": "t"}}, "`data.table` is for an SQLite or DuckDB file"),
+        ({"data": {"query": "select 1", "sheet": "S"}}, "not for a query"),
+        ({"data": {"run": "other", "encoding": "latin-1"}}, "not for the results of a run"),
+        ({"data": {"source": "a.csv", "encoding": "latin-99"}}, "there is no encoding 'latin-99'"),
+        ({"data": {"source": "a.csv", "encoding": "hex"}}, "there is no encoding 'hex'"),
+        ({"data": {"source": "a.xlsx", "range": "A1-B2"}}, "write e.g. B3:F200"),
         ({"data": {"source": "people"}}, "must end in .csv"),
         ({"data": {"source": "people.csv", "id": 5}}, 'put it in quotes: "5"'),
         ({"data": {"source": "people.csv", "missing": "ignore"}}, "write error or empty"),
         ({"data": {"source": "people.csv", "missing": True}}, "`data.missing` cannot be true"),
         ({"prompt": {"system": "x"}}, "`prompt.user` is missing"),
         ({"prompt": {"user": ""}}, "`prompt.user` is empty"),
-        ({"prompt": ..., "template": "prompt.yml"}, "a YAML file is not supported yet as template"),
         ({"prompt": ..., "template": "You are {{ A }}"}, "use `prompt:`"),
         ({"prompt": ..., "template": {}}, "`template` must be"),
         ({"prompt": ..., "template": 5}, "`template` must be"),
         ({"prompt": ..., "template": None}, "neither `template` nor `prompt`"),
         ({"template": {"model": "m"}}, "both `template` and `prompt`"),
-        ({"endpoint": "/v1/chat"}, "write endpoint: /v1/chat/completions"),
         ({"endpoint": 1}, "`endpoint` cannot be the number 1"),
         ({"limits": {"requests_per_batch": 50_001}}, "the largest value allowed is 50000"),
         ({"limits": {"requests_per_batch": True}}, "`limits.requests_per_batch` is true where a whole number"),
@@ -255,14 +267,50 @@ def test_keys_of_later_versions_are_refused_by_name(tmp_path: Path, place: tuple
 
 
 def test_later_keys_are_those_of_the_design() -> None:
-    top = {"answer", "budget", "sample", "context", "extract", "stages"}
+    top = {"answer", "budget", "sample", "extract", "stages"}
     assert set(later.KEYS[()]) >= top
     assert not {key for place, key in LATER if not place} & set(Experiment.model_fields)
 
 
-@pytest.mark.parametrize("endpoint", sorted(later.ENDPOINTS))
-def test_endpoints_of_later_versions(tmp_path: Path, endpoint: str) -> None:
-    assert f"{endpoint} is not supported yet" in refused(tmp_path, endpoint=endpoint)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_endpoints(tmp_path: Path, endpoint: str) -> None:
+    assert load(tmp_path, endpoint=endpoint).experiment.endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("/v1/response", "did you mean /v1/responses?"),
+        ("https://api.openai.com/v1/embeddings/", "did you mean /v1/embeddings?"),
+        ("responses", "did you mean /v1/responses?"),
+        ("/v1/audio/transcriptions", "write one of /v1/chat/completions, /v1/responses"),
+        ("", "write one of"),
+        (7, "`endpoint` cannot be the number 7"),
+    ],
+)
+def test_endpoints_that_no_batch_can_be_for(tmp_path: Path, endpoint: Any, words: str) -> None:
+    assert words in refused(tmp_path, endpoint=endpoint)
+
+
+@pytest.mark.parametrize("file", ["a.csv", "a.TSV", "a.tab", "b/c.json", "a.yaml", "a.yml", "a.txt", "a.md"])
+def test_inserts(tmp_path: Path, file: str) -> None:
+    assert load(tmp_path, context={"code_book": file}).experiment.context == {"code_book": file}
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ({"code book": "a.csv"}, "write code_book"),
+        ({"2": "a.csv"}, "write e.g. codebook"),
+        ({"row": "a.csv"}, "`row` means something else in a slot"),
+        ({"a": "a.xlsx"}, "`context.a` must be a table"),
+        ({"a": ["a.csv"]}, "`context.a` must be the name of a file"),
+        ({"a": ""}, "`context.a` must be the name of a file"),
+        ("a.csv", "`context` is the text"),
+    ],
+)
+def test_inserts_refused(tmp_path: Path, context: Any, words: str) -> None:
+    assert words in refused(tmp_path, context=context)
 
 
 @pytest.mark.parametrize("suffix", sorted(later.SOURCES))
@@ -270,6 +318,44 @@ def test_sources_of_later_versions(tmp_path: Path, suffix: str) -> None:
     assert f"a {suffix} file is not supported yet" in refused(tmp_path, data={"source": f"people{suffix}"})
 
 
-@pytest.mark.parametrize("source", ["people.csv", "PEOPLE.CSV", "people.tsv", "people.tab", "../data/people 2024.csv"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "people.csv",
+        "PEOPLE.CSV",
+        "people.tsv",
+        "people.tab",
+        "../data/people 2024.csv",
+        "people.jsonl",
+        "people.ndjson",
+        "people.parquet",
+        "people.xlsx",
+        "people.ods",
+        "people.dta",
+        "people.sav",
+        "people.sqlite",
+        "people.db",
+        "people.duckdb",
+        "answers-*.csv",
+        "s3://bucket/people.parquet",
+        "https://example.org/people.csv?raw=1",
+    ],
+)
 def test_sources(tmp_path: Path, source: str) -> None:
     assert load(tmp_path, data={"source": source}).experiment.data.source == source
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"query": "select 1"},
+        {"query": "select 1", "encoding": "latin-1"},
+        {"run": "other"},
+        {"run": "../other", "query": "select * from results"},
+        {"source": "a.csv", "encoding": "windows-1252"},
+        {"source": "a.xlsx", "sheet": "S", "range": "B3:F20"},
+        {"source": "a.db", "table": "t"},
+    ],
+)
+def test_tables_that_are_more_than_a_file(tmp_path: Path, data: dict[str, Any]) -> None:
+    assert load(tmp_path, data=data).experiment.data.model_dump(exclude_unset=True) == data

@@ -21,6 +21,7 @@ def test_projects_load(path: Path) -> None:
     spec = load_spec(path)
     assert spec.experiment.provider.name == "local"
     assert path.read_text(encoding="utf-8").startswith(MODELINE)
+    assert spec.experiment.data.source is not None
     assert spec.resolve(spec.experiment.data.source).is_file()
 
 
