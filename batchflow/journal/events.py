@@ -50,7 +50,7 @@ PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
     "resumed": frozenset({"requests"}),
 }
 # what a payload may have beside them
-_OPTIONAL: Final[Mapping[str, frozenset[str]]] = {"built": frozenset({"retry"})}
+OPTIONAL: Final[Mapping[str, frozenset[str]]] = {"built": frozenset({"retry"})}
 
 # Texts that stay as they are: names and hashes of ours, and the ids by which the provider knows its files and batches.
 _EXACT: Final = frozenset(
@@ -80,7 +80,7 @@ class Event:
         wanted = PAYLOADS.get(self.kind)
         if wanted is None:
             raise ValueError(f"unknown kind of event: {self.kind}")
-        if not wanted <= self.payload.keys() <= wanted | _OPTIONAL.get(self.kind, frozenset()):
+        if not wanted <= self.payload.keys() <= wanted | OPTIONAL.get(self.kind, frozenset()):
             raise ValueError(f"{self.kind}: payload has {sorted(self.payload)}, wanted {sorted(wanted)}")
 
 

@@ -13,6 +13,7 @@ SIZE_PATTERN: Final = r"^(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(?:kB|MB|GB|KiB|MiB)$
 
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _BYTES: Final = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20}
+_HOUR: Final = Decimal(3600)
 _DAY: Final = Decimal(86_400)
 _MONTH: Final = 30 * _DAY
 _SMALLEST_SIZE: Final = 1_000
@@ -98,8 +99,9 @@ def parse_size(value: Any) -> int:
 
 
 def duration_text(seconds: float) -> str:
-    """The duration in the largest unit that says it exactly: 60.0 -> `60s`, 0.1 -> `0.1s`."""
-    return f"{_plain(Decimal(repr(seconds)))}s"
+    """The duration as people write it: 60.0 -> `60s`, 0.1 -> `0.1s`, 93600.0 -> `26h`."""
+    exact = Decimal(repr(seconds))
+    return f"{_plain(exact / _HOUR)}h" if exact % _HOUR == 0 else f"{_plain(exact)}s"
 
 
 def size_text(size: int) -> str:
