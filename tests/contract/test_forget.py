@@ -17,7 +17,8 @@ def folders(study: Study) -> list[str]:
 def rows(study: Study, run: str) -> int:
     with duckdb.connect(str(study.folder / "results.duckdb"), read_only=True) as con:
         found = con.execute(
-            "SELECT (SELECT count(*) FROM runs WHERE run_id = $run) + (SELECT count(*) FROM requests WHERE run_id = $run) "
+            "SELECT (SELECT count(*) FROM runs WHERE run_id = $run) "
+            "+ (SELECT count(*) FROM requests WHERE run_id = $run) "
             "+ (SELECT count(*) FROM responses WHERE run_id = $run)",
             {"run": run},
         ).fetchall()

@@ -15,7 +15,7 @@ import pytest
 import batchflow
 from batchflow.cli.app import app
 from batchflow.errors import BatchflowError
-from batchflow.journal.events import JOURNAL_VERSION, PAYLOADS, decode
+from batchflow.journal.events import JOURNAL_VERSION, OPTIONAL, PAYLOADS, decode
 from tests.contract.fake_http import FakeHttp, serving
 from tests.crash.harness import Zygote
 from tests.deck.test_pdf2text import write_pdf
