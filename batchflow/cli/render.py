@@ -114,7 +114,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: fr
 
 def cell(value: object, widest: int = WIDEST) -> str:
     """One value on one line."""
-    text = "" if value is None else str(value)
+    written = isinstance(value, bool | list | dict)  # as JSON has it
+    text = "" if value is None else json.dumps(value, ensure_ascii=False, default=str) if written else str(value)
     text = escape_controls(text.replace("\n", "\\n").replace("\t", "\\t"))
     return text if len(text) <= widest else text[: widest - 1] + "…"
 

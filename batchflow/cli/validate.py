@@ -1,5 +1,8 @@
 """`batchflow validate`: everything that can be known without writing or sending."""
 
+import json
+from typing import Any
+
 from batchflow.cli import render
 from batchflow.cli.find import spec_path
 from batchflow.cli.options import Json, ProviderOption, SpecArgument
@@ -25,7 +28,7 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
     shown = render.plural(requests, "request")
     render.note(f"{path} is valid: {shown} for {study.model} at {study.target.scope}; nothing was sent.")
     if as_json:
-        columns = [{"name": c.name, "results": c.results} for c in study.reading.columns]
+        columns = [{"name": c.name, "results": c.results} for c in study.columns.data]
         render.emit(
             "validate",
             {
@@ -35,6 +38,17 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
                 "model": study.model,
                 "scope": study.target.scope,
                 "columns": columns,
+                "answer": _answer(study.columns.answers),
                 "notes": notes,
             },
         )
+
+
+def _answer(plan: Any) -> dict[str, Any] | None:
+    """What becomes of answers, where they are typed."""
+    from batchflow.plan.answer_types import duckdb_type
+
+    if plan is None:
+        return None
+    columns = [{"name": c.name, "results": c.results, "type": duckdb_type(c.kind)} for c in plan.columns]
+    return {"columns": columns, "schema": json.loads(plan.schema or "null"), "extract": dict(plan.extract)}

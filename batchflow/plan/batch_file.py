@@ -183,8 +183,7 @@ def _oversized(shown: str, chunk: Chunk, lines: list[bytes]) -> list[Fault]:
 
 def _notes(order: Order, reading: Reading, template: Template) -> Iterator[str]:
     for note in reading.notes:
-        if "table of results" not in note:
-            yield note.replace("`sheet` under `data:` names", "--sheet names")
+        yield note.replace("`sheet` under `data:` names", "--sheet names")
     yield from template.notes
     unused = [name for name in template.unused if name != order.id_column]
     if unused:

@@ -11,10 +11,11 @@ SPEC_NAME: Final = "experiment.yaml"
 
 
 def named_files(spec: Spec) -> tuple[Path, ...]:
-    """What requests are made from: template, inserts, levels of factors; each file once."""
+    """What requests are made from: template, inserts, the answer's schema, levels of factors; each file once."""
     experiment = spec.experiment
-    template = [experiment.template] if isinstance(experiment.template, str) else []
-    named = (spec.resolve(file) for file in (*template, *experiment.context.values()))
+    schema = experiment.answer.schema_ if experiment.answer is not None else None
+    maybe = (experiment.template, *experiment.context.values(), schema)
+    named = (spec.resolve(file) for file in maybe if isinstance(file, str))
     return tuple(dict.fromkeys((*named, *level_files(spec))))
 
 

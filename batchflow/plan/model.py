@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchflow.errors import SetupError
+from batchflow.plan.answer_types import AnswerPlan
 from batchflow.sources.columns import Column
 
 MANIFEST_SCHEMA: Final = "batchflow.manifest/1"
@@ -71,6 +72,7 @@ class Plan:
     identity_version: int = 1
     git_commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    answer: AnswerPlan | None = None
 
     def to_bytes(self) -> bytes:
         text = json.dumps({"schema": MANIFEST_SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False)
@@ -92,7 +94,8 @@ def read_plan(path: Path) -> Plan:
             ConditionFacts(each["number"], each["text"], tuple(each["cells"])) for each in value.pop("conditions", ())
         )
         models = tuple(value.pop("models", ()))
-        return Plan(source=source, columns=columns, conditions=conditions, models=models, **value)
+        answer = None if (kept := value.pop("answer", None)) is None else AnswerPlan.from_json(kept)
+        return Plan(source=source, columns=columns, conditions=conditions, models=models, answer=answer, **value)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SetupError(
             f"{path} cannot be read as a run's manifest: {error}",

@@ -3,12 +3,14 @@ or when the rows are rendered.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from batchflow.errors import Fault, InvalidInput, SpecError, TemplateError
 from batchflow.identity import fingerprint, json_bytes, sha256_hex
+from batchflow.plan.answer_types import AnswerPlan, duckdb_type
+from batchflow.plan.answers import Answers, compile_answers
 from batchflow.plan.copies import named_files
 from batchflow.plan.design import Design, compile_design
 from batchflow.plan.target import Target, resolve
@@ -16,13 +18,28 @@ from batchflow.prompts.body import Body, Locator, Place
 from batchflow.prompts.compile import compile_template
 from batchflow.prompts.context import Insert, read_insert
 from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_template
-from batchflow.sources.columns import EMBEDDING
+from batchflow.sources.columns import EMBEDDING, Column, result_names
 from batchflow.sources.opening import open_source
-from batchflow.sources.table import Imported, Reading, Source, import_rows
+from batchflow.sources.table import Imported, Reading, Source, import_rows, renamed
 from batchflow.sources.workshop import Workshop
 from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
 from batchflow.spec.places import Loc
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a study's columns are called: those of its rows, and those of its answers, where these are typed."""
+
+    data: tuple[Column, ...]
+    answers: AnswerPlan | None
+
+    def renamed(self) -> Iterator[str]:
+        """What is called otherwise in the table of results."""
+        yield from renamed(self.data)
+        for field in () if self.answers is None else self.answers.columns:
+            if field.results != field.name:
+                yield f"the answer's field {field.name!r} is called {field.results!r} in the table of results"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +54,17 @@ class Study:
     design: Design
     source: Source
     files: tuple[Path, ...] = ()
+    answers: Answers | None = None
+
+    @property
+    def columns(self) -> Columns:
+        """The names of all columns, which no two share."""
+        stored = [column.stored for column in self.reading.columns]
+        factors = [factor.name for factor in self.design.factors if factor.name.lower() != "model"]
+        fields = self.answers.stored() if self.answers else [EMBEDDING] * (self.spec.experiment.endpoint == EMBEDDINGS)
+        data, fields = result_names(stored, factors, fields)
+        named = tuple(replace(column, results=name) for column, name in zip(self.reading.columns, data, strict=True))
+        return Columns(named, self.answers.plan(fields) if self.answers else None)
 
     @property
     def source_shown(self) -> str:
@@ -57,6 +85,8 @@ class Study:
     def fingerprint(self, rows_sha256: str) -> str:
         """The identity of a run of this study over these rows."""
         content = {"template": self.design.digest, "rows": rows_sha256}
+        if self.answers and self.answers.digest:
+            content["extract"] = self.answers.digest
         shaping = self.spec.experiment.shaping() | self.design.shaping()
         return fingerprint(self.target.scope, shaping, content)
 
@@ -81,14 +111,16 @@ class Study:
         if unused:
             yield f"columns that no prompt uses: {', '.join(unused)}"
         if self.spec.experiment.endpoint == EMBEDDINGS and EMBEDDING in map(str.lower, names):
-            yield (
-                f"the column {EMBEDDING!r} is called 'data_{EMBEDDING}' in the table of results, the vector "
-                f"'answer_{EMBEDDING}'"
-            )
+            yield f"the vector is called 'answer_{EMBEDDING}' in the table of results"
         if not self.design.columns:
             yield "the template names no column: every row asks the same"
         if self.spec.experiment.design.balance == "exact":
             yield "balance: exact assigns rows anew when rows are added or taken away"
+        columns = self.columns
+        yield from columns.renamed()
+        if columns.answers is not None:
+            typed = [f"{each.results} {duckdb_type(each.kind)}" for each in columns.answers.columns]
+            yield f"{len(typed)} typed column{'s' * (len(typed) > 1)}: {', '.join(typed)}"
 
 
 def compile_study(spec: Spec, provider: str | None = None, workshop: Workshop | None = None) -> Study:
@@ -107,10 +139,12 @@ def compile_study(spec: Spec, provider: str | None = None, workshop: Workshop | 
     if experiment.data.id is not None and experiment.data.id.strip() not in names:
         cause = f"the table has no column {experiment.data.id!r}"
         raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
+    answers = compile_answers(spec)
     body = _body(spec).with_parameters(experiment.parameters, _locator(spec, "parameters"))
+    body = body if answers is None else answers.asked(body, experiment.endpoint)
     compiled = partial(compile_template, endpoint=experiment.endpoint, context=_context(spec, names))
     design = compile_design(spec, body, reading.columns, compiled)
-    return Study(spec, target, reading, design, source, named_files(spec))
+    return Study(spec, target, reading, design, source, named_files(spec), answers)
 
 
 def _body(spec: Spec) -> Body:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 
 class Outcome(StrEnum):
@@ -14,6 +14,7 @@ class Outcome(StrEnum):
     TRUNCATED = "truncated"
     FILTERED = "filtered"
     EMPTY = "empty"
+    INVALID = "invalid"
     ERROR = "error"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
@@ -31,6 +32,7 @@ DESCRIBED: Final[Mapping[Outcome, str]] = {
     Outcome.TRUNCATED: "the answer was cut at the token limit",
     Outcome.FILTERED: "a content filter stopped the answer",
     Outcome.EMPTY: "the answer has no text",
+    Outcome.INVALID: "the answer does not fit the schema",
     Outcome.ERROR: "the provider reported an error for the row",
     Outcome.EXPIRED: "the batch ran out of time before the row",
     Outcome.CANCELLED: "the batch was cancelled before the row",
@@ -44,6 +46,8 @@ DESCRIBED: Final[Mapping[Outcome, str]] = {
 class Answer:
     """One response line, normalised. Tokens are None where the provider told none; dimensions is the length of the one
     vector that content holds as JSON; body is the raw JSON text.
+
+    typed: the values of the run's answer columns in their order, where the answer has any.
     """
 
     custom_id: str
@@ -66,6 +70,7 @@ class Answer:
     body: str | None = None
     taken_from: str | None = None  # the run that bought it, where it was taken over
     raw: bytes | None = None  # the record as it came, only where it was asked for
+    typed: tuple[Any, ...] | None = None
 
     @property
     def out_of_money(self) -> bool:

@@ -12,6 +12,7 @@ from batchflow import failpoints
 from batchflow.errors import SinkError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
+from batchflow.sinks import answers as typed
 from batchflow.sinks import factors, layout, vectors, views
 from batchflow.sinks.connection import StoreUser, explained, open_for_writing
 from batchflow.sinks.layout import DATA, FACTORS, KEYS, Layout, run_table
@@ -167,6 +168,7 @@ class Sink(StoreUser):
         self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
         self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
         factors.create(self._store, plan)
+        typed.create(self._store, plan)
         count = sum(self._insert_requests(plan, path, taken=path == folder.map(0)) for path in folder.first_maps())
         if count != plan.requests:
             raise SinkError(
@@ -228,6 +230,7 @@ class Sink(StoreUser):
                 rows = vectors.place(self._store, run_id, batch, chunk.rows)
                 appender.append_rows([(run_id, batch.round, batch.batch_id, *storer.response(row)) for row in rows])
                 appender.flush()
+                typed.append(self._store, run_id, batch.round, batch.batch_id, storer.typed(chunk.rows))
         if count != len(ids):
             raise SinkError(f"batch {batch.batch_id} has {count - len(ids)} requests with more than one answer")
         return ids

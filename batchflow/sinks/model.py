@@ -1,12 +1,13 @@
 """The rows that a sink takes: one type per table of design.md section 7, free of any store."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class ResponseRow(NamedTuple):
     """One response line. tokens are counts, cost_usd is in US dollars; body is JSON text, given only where raw lines
     are to be stored. dimensions, no column here: the length of the vector that content holds, to be stored as one.
+    typed, neither: the values of the run's answer columns.
     """
 
     custom_id: str
@@ -28,6 +29,14 @@ class ResponseRow(NamedTuple):
     taken_from: str | None = None
     body: str | None = None
     dimensions: int | None = None
+    typed: tuple[Any, ...] | None = None
+
+
+class TypedRow(NamedTuple):
+    """The typed values of one answer, in the order of the run's columns."""
+
+    custom_id: str
+    values: tuple[Any, ...]
 
 
 class BatchRow(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from batchflow import files
 from batchflow.errors import SetupError
 from batchflow.sinks import layout, views
+from batchflow.sinks.answers import as_text
 from batchflow.sinks.connection import StoreUser, explained, open_for_reading
 from batchflow.sources.database import literal
 
@@ -61,7 +62,7 @@ class Reader(StoreUser):
 
     def write_csv(self, run_id: str, target: Path | BinaryIO) -> None:
         """All rows as CSV, to a file (whole or absent) or an open binary stream: UTF-8, a header, line feeds; what is
-        missing stays empty, an empty text is `""`. Errors: as `columns`.
+        missing stays empty, an empty text is `""`, lists and nested values are JSON. Errors: as `columns`.
         """
         self._check(run_id)
         if isinstance(target, Path):
@@ -75,8 +76,9 @@ class Reader(StoreUser):
         with files.scratch_folder() as scratch:
             piece = scratch / "piece.csv"
             for query in self._queries(run_id):
-                copy = f"COPY ({query}) TO {literal(str(piece))} (FORMAT csv, HEADER {header})"
                 with explained(piece):
+                    rows = as_text(self._store, query)
+                    copy = f"COPY ({rows}) TO {literal(str(piece))} (FORMAT csv, HEADER {header})"
                     self._store.with_room(partial(self._store.rows, copy))
                 with piece.open("rb") as handle:
                     shutil.copyfileobj(handle, target, _BLOCK)
@@ -128,10 +130,12 @@ class Reader(StoreUser):
 
     def _request_size(self, run_id: str) -> int:
         """Characters of data and answer per request, from the first ones."""
-        samples = (
-            f"SELECT CAST(d AS VARCHAR) AS text FROM {layout.run_table(layout.DATA, run_id)} d LIMIT {_SAMPLE}",
-            f"SELECT content AS text FROM responses WHERE run_id = {literal(run_id)} LIMIT {_SAMPLE}",
-        )
+        samples = [
+            f"SELECT CAST(d AS VARCHAR) AS text FROM {layout.run_table(schema, run_id)} d LIMIT {_SAMPLE}"
+            for schema in (layout.DATA, layout.ANSWERS)
+            if run_id in layout.runs_with(self._store, schema)
+        ]
+        samples.append(f"SELECT content AS text FROM responses WHERE run_id = {literal(run_id)} LIMIT {_SAMPLE}")
         query = "SELECT CAST(coalesce(avg(length(text)), 0) AS BIGINT) FROM ({})"
         counts = [partial(self._store.number, query.format(sample)) for sample in samples]
         return 1 + sum(self._store.with_room(count) for count in counts)

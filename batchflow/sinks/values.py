@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from batchflow.errors import redactor
 from batchflow.sinks.connection import MEMORY
-from batchflow.sinks.model import BatchRow, ResponseRow
+from batchflow.sinks.model import BatchRow, ResponseRow, TypedRow
 
 _CHUNK_ROWS: Final = 1000
 _CHUNK_BYTES: Final = 8_000_000
@@ -36,7 +36,8 @@ def chunks(answers: Iterable[ResponseRow]) -> Iterator[Chunk]:
     sizes: deque[int] = deque()
     for answer in answers:
         rows.append(answer)
-        sizes.append(_bytes(answer.content) + _bytes(answer.body))
+        texts = _bytes(answer.content)  # typed values are about as long as the text that they come from
+        sizes.append(texts + _bytes(answer.body) + (0 if answer.typed is None else texts))
         size += sizes[-1]
         window += sizes[-1] - (sizes.popleft() if len(sizes) > _VECTOR else 0)
         widest = max(widest, window)
@@ -74,6 +75,23 @@ class Storer:
         cleaned = [clean(value) if clean and isinstance(value, str) else value for clean, value in pairs]
         body = None if row.body is None else _storable_json(self._body(row.body))
         return (*map(_storable_value, cleaned), body)
+
+    def typed(self, rows: Iterable[ResponseRow]) -> Iterator[TypedRow]:
+        """The typed answers among the rows."""
+        for row in rows:
+            if row.typed is not None:
+                yield TypedRow(row.custom_id, tuple(self._value(value) for value in row.typed))
+
+    def _value(self, value: Any) -> Any:
+        """A typed value; a number that is a secret is not there at all, its column takes no text."""
+        if isinstance(value, dict):
+            return {name: self._value(member) for name, member in value.items()}
+        if isinstance(value, list):
+            return [self._value(member) for member in value]
+        if isinstance(value, str):
+            return _storable_value(self._answer(value))
+        text = json.dumps(value)
+        return value if self._answer(text) == text else None
 
     def batch(self, row: BatchRow) -> BatchRow:
         return row._replace(status=self._words(row.status))

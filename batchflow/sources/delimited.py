@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.sources import table
-from batchflow.sources.columns import Column
 from batchflow.sources.scan import BLOCK, Record, Scanner, check_start, header_text
-from batchflow.sources.table import Imported, Reading, columns_of, must_be_file, renamed
+from batchflow.sources.table import Imported, Reading, columns_of, must_be_file
 from batchflow.sources.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Delimited:
         named = [name.strip() for name in raw]
         columns = columns_of(named, lambda cause, remedy: _fault(shown, cause, remedy, header))
         options = () if self._encoding is None else (self._encoding,)
-        notes = tuple(_notes(delimiter, by_name, drop_blank, columns))
+        notes = tuple(_notes(delimiter, by_name, drop_blank))
         return Reading(delimiter, columns, drop_blank, notes, options)
 
     def read(self, reading: Reading, target: "Target") -> tuple[int, str]:
@@ -148,12 +147,11 @@ def _delimiter(path: Path, readable: Path, shown: str) -> tuple[str, bool]:
     return max(counts, key=lambda sign: counts[sign]), False
 
 
-def _notes(delimiter: str, by_name: bool, drop_blank: bool, columns: tuple[Column, ...]) -> Iterator[str]:
+def _notes(delimiter: str, by_name: bool, drop_blank: bool) -> Iterator[str]:
     if not by_name:
         yield f"columns are separated by {_NAMES[delimiter]}, as the header shows"
     if drop_blank:
         yield "every column name after the first begins with a blank: one leading blank of every value is dropped"
-    yield from renamed(columns)
 
 
 def _fault(shown: str, cause: str, remedy: str, record: Record | None = None) -> Fault:

@@ -11,7 +11,7 @@ from batchflow.errors import DataError, Fault
 from batchflow.identity import JsonNumber
 from batchflow.sources import text
 from batchflow.sources.scan import lines
-from batchflow.sources.table import SHOWN_FAULTS, Reading, columns_of, must_be_file, renamed
+from batchflow.sources.table import SHOWN_FAULTS, Reading, columns_of, must_be_file
 
 if TYPE_CHECKING:
     from batchflow.sources.importing import Target
@@ -57,7 +57,7 @@ class JsonLines:
             raise DataError(faults)
         columns = columns_of([name.strip() for name in names], lambda cause, remedy: Fault(self.shown, cause, remedy))
         # a key is looked up as it is written
-        return Reading("", columns, False, tuple(renamed(columns)), tuple(names))
+        return Reading("", columns, False, (), tuple(names))
 
     def read(self, reading: Reading, target: "Target") -> tuple[int, str]:
         return target.fill(self._records(reading))

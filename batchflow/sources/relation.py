@@ -12,7 +12,7 @@ from batchflow.errors import DataError, Fault
 from batchflow.sources import text
 from batchflow.sources.database import connection, identifier, literal, parquet
 from batchflow.sources.importing import Target
-from batchflow.sources.table import Reading, columns_of, must_be_file, renamed
+from batchflow.sources.table import Reading, columns_of, must_be_file
 
 ROW_GROUP: Final = 2048  # rows; one of long texts still fits easily into memory
 PARQUET: Final = "parquet"
@@ -44,7 +44,7 @@ class Relation:
         options = tuple(part for row in described for part in (str(row[0]), str(row[1])))
         blobs = [name for name, row in zip(names, described, strict=True) if row[1] == "BLOB"]
         notes = [f"bytes are read as Base64 in these columns: {', '.join(blobs)}"] if blobs else []
-        return Reading("", columns, drop_blank=False, notes=(*notes, *renamed(columns)), options=options)
+        return Reading("", columns, drop_blank=False, notes=tuple(notes), options=options)
 
     def read(self, reading: Reading, target: Target) -> tuple[int, str]:
         described = zip(reading.options[::2], reading.options[1::2], strict=True)

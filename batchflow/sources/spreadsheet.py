@@ -12,7 +12,7 @@ from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
 from batchflow.sources.cells import range_of
-from batchflow.sources.table import Reading, columns_of, must_be_file, not_installed, renamed
+from batchflow.sources.table import Reading, columns_of, must_be_file, not_installed
 
 if TYPE_CHECKING:
     from batchflow.sources.importing import Target
@@ -40,7 +40,7 @@ class Spreadsheet:
         if len(rows) == 1:
             raise DataError([self._fault("there is a header and no rows", "add at least one row below the header", 0)])
         self._refuse_cells_outside(rows, len(columns))
-        return Reading("", columns, False, (*notes, *renamed(columns)), (self._named, self._cells or ""))
+        return Reading("", columns, False, tuple(notes), (self._named, self._cells or ""))
 
     def read(self, reading: Reading, target: "Target") -> tuple[int, str]:
         rows, _ = self._read()

@@ -11,7 +11,7 @@ from batchflow.errors import DataError, Fault
 from batchflow.sources import text
 from batchflow.sources.database import identifier
 from batchflow.sources.relation import chosen
-from batchflow.sources.table import Reading, columns_of, must_be_file, renamed
+from batchflow.sources.table import Reading, columns_of, must_be_file
 
 if TYPE_CHECKING:
     from batchflow.sources.importing import Target
@@ -36,8 +36,8 @@ class SqliteTable:
         if some is None:
             raise DataError([Fault(self.shown, "the table has no rows", "name one with at least one row")])
         columns = columns_of(names, lambda cause, remedy: Fault(self.shown, cause, remedy))
-        notes, options = tuple(renamed(columns)), (self._table or "",)
-        return Reading("", columns, drop_blank=False, notes=notes, options=options)
+        options = (self._table or "",)
+        return Reading("", columns, drop_blank=False, notes=(), options=options)
 
     def read(self, reading: Reading, target: "Target") -> tuple[int, str]:
         del reading

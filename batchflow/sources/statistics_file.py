@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
-from batchflow.sources.table import Reading, columns_of, must_be_file, not_installed, renamed
+from batchflow.sources.table import Reading, columns_of, must_be_file, not_installed
 
 if TYPE_CHECKING:
     from batchflow.sources.importing import Target
@@ -33,7 +33,7 @@ class StatisticsFile:
         columns = columns_of(list(facts.column_names), lambda cause, remedy: Fault(self.shown, cause, remedy))
         labelled = [name for name in facts.column_names if facts.variable_value_labels.get(name)]
         notes = [f"values are read by their labels in these columns: {', '.join(labelled)}"] if labelled else []
-        return Reading("", columns, False, (*notes, *renamed(columns)), tuple(facts.column_names))
+        return Reading("", columns, False, tuple(notes), tuple(facts.column_names))
 
     def read(self, reading: Reading, target: "Target") -> tuple[int, str]:
         return target.fill(self._records(reading))

@@ -16,9 +16,11 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-def refuse(cause: str, remedy: str, *, at_key: bool = False) -> PydanticCustomError:
+def refuse(cause: str, remedy: str, *, at_key: bool = False, within: tuple[str | int, ...] = ()) -> PydanticCustomError:
     """The error that a validator raises: its cause and remedy reach the user as they are; `{key}` becomes the key.
 
-    at_key: the fault is that the key stands there at all, not its value.
+    at_key: the fault is that the key stands there at all, not its value. within: the path from the validator's value to
+    the place of the fault.
     """
-    return PydanticCustomError("batchflow", "{cause}", {"cause": cause, "remedy": remedy, "at_key": at_key})
+    context = {"cause": cause, "remedy": remedy, "at_key": at_key, "within": within}
+    return PydanticCustomError("batchflow", "{cause}", context)

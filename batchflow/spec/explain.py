@@ -219,7 +219,7 @@ def _submodel(field: FieldInfo) -> type[BaseModel] | None:
 
 def _fields(loc: tuple[str, ...]) -> dict[str, FieldInfo]:
     model = _model_at(loc)
-    return dict(model.model_fields) if model else {}
+    return {field.alias or name: field for name, field in model.model_fields.items()} if model else {}
 
 
 def _places() -> Iterator[tuple[str, ...]]:

@@ -7,10 +7,8 @@ NOT_YET: Final = "is not supported yet"
 # the mapping's path -> key -> what to do instead
 KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
     (): {
-        "answer": "remove it; put `response_format` under `parameters`, the answers arrive as text in `content`",
         "budget": "remove it; `batchflow plan` shows how many requests would be sent, `run` asks before it sends them",
         "sample": "remove it; to try a few rows, point `data.source` to a smaller file",
-        "extract": "remove it; the whole answer is in the column `content` of `results`",
         "stages": "remove it; run one experiment after the other",
     },
     ("data",): {

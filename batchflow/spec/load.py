@@ -78,7 +78,7 @@ def _worth_saying(error: ValidationError, secrets: Container[Loc]) -> list[Error
     """The findings without those that follow from another: a key that is missing because it is misspelt, or whatever
     is said of a secret.
     """
-    findings = error.errors(include_url=False)[: 2 * MAX_FAULTS]
+    findings = [_at_its_place(item) for item in error.errors(include_url=False)[: 2 * MAX_FAULTS]]
     unknown = [item["loc"] for item in findings if item["type"] == "extra_forbidden"]
     misspelt = {(*loc[:-1], meant(loc)) for loc in unknown}
     if ("template",) in misspelt:
@@ -92,6 +92,12 @@ def _worth_saying(error: ValidationError, secrets: Container[Loc]) -> list[Error
         return (absent and loc in misspelt) or any(loc[:length] in secrets for length in range(1, len(loc) + 1))
 
     return [item for item in findings if not follows(item)]
+
+
+def _at_its_place(item: ErrorDetails) -> ErrorDetails:
+    """A finding of ours at the place inside the value that it speaks of."""
+    within = item["ctx"]["within"] if item["type"] == "batchflow" else ()
+    return {**item, "loc": (*item["loc"], *within)} if within else item
 
 
 def _model_faults(places: Places, findings: Sequence[ErrorDetails]) -> Iterator[Fault]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from batchflow.spec.answer import AnswerSpec
 from batchflow.spec.base import KEY, Strict, Text, refuse
 from batchflow.spec.context import InsertFile, InsertName
 from batchflow.spec.data import DataSpec
@@ -183,6 +184,11 @@ class Experiment(Strict):
         description="Final answers that other runs of this project have to the very same request: take them over "
         "(project), or ask again (none).",
         examples=["none"],
+    )
+    answer: AnswerSpec | None = Field(
+        default=None,
+        description="What an answer must look like; its fields become typed columns of `results`.",
+        examples=[{"fields": {"why": "text", "choice": ["kawaii", "cubs", "futuristic"], "score": "1..7"}}],
     )
     endpoint: Endpoint = Field(
         default=CHAT,

@@ -140,7 +140,8 @@ def test_a_column_called_embedding(asked: Asked) -> None:
     (asked.folder / "rows.csv").write_text("id,embedding\n1,tea\n", encoding="utf-8")
     asked.write("/v1/embeddings", 'prompt: {user: "{{embedding}}"}\nparameters: {model: m, dimensions: 4}')
     ended = asked.do("validate", "experiment.yaml")
-    assert "called 'data_embedding' in the table of results, the vector 'answer_embedding'" in ended.stderr
+    assert "'embedding' is called 'data_embedding'" in ended.stderr
+    assert "the vector is called 'answer_embedding'" in ended.stderr
     asked.run()
     assert asked.query("SELECT data_embedding, len(answer_embedding) FROM results") == [("tea", 4)]
 
