@@ -245,8 +245,8 @@ def test_another_process_is_to_be_stopped_first(make_study: Make) -> None:
 @pytest.mark.parametrize(
     "window",
     [
-        *("cancel.after-event", "cancel.after-call", "cancel.after-call:3", "poll.before-event", "poll.before-event:2"),
-        *("collect.between-files:3", "collect.after-event:2", "load.before-commit", "run.before-finish"),
+        *("cancel.after-event", "cancel.after-call", "cancel.after-call:2", "poll.before-event", "poll.before-event:2"),
+        *("collect.between-files:2", "collect.after-event", "load.before-commit", "run.before-finish"),
         *("journal.after-append:2", "journal.torn-append:2", "journal.before-append:3"),
     ],
 )
@@ -254,7 +254,7 @@ def test_another_process_is_to_be_stopped_first(make_study: Make) -> None:
 def test_killed_while_cancelling(make_study: Make, window: str, then: str) -> None:
     study = sent(make_study(faults=[STUCK]))
     assert study.run(*STOP, failpoint=window).status == -9
-    if then == "cancel":
+    if then == "cancel" or window == "journal.torn-append:2":  # there the cancel itself is not on record
         record = check(study.run(*STOP), study, 4)
         assert record["state"] == "cancelled"
         assert calls(study)[CREATE] == 4
