@@ -23,9 +23,9 @@ def cancel(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Cancel the open batches of a run; what they have answered by then is billed, fetched and loaded.
+    """Cancel the open batches of a run, and keep their answers.
 
-    Nothing new is sent, and nothing is lost: `run` asks before it goes on with the rest.
+    What they have answered by the time they end is billed, fetched and loaded. Nothing new is sent, and nothing is lost: `run` asks before it goes on with the rest.
     """
     with Interruptible() as moment:
         advance = Advance(reopened(run, buys=False, busy=BUSY), moment, wait=not no_wait)

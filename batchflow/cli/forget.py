@@ -20,7 +20,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a run for good: its folder and its rows in the database.
+    """Delete a run for good: its folder and its rows.
 
     Never one that has a batch at the provider.
     """

@@ -30,9 +30,9 @@ def retry(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do what can be done at once, then leave.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask again for what is owed, and for the outcomes that are named, in a new round of the same run.
+    """Ask again on purpose, for the outcomes that you name.
 
-    An answer that comes takes the place of the earlier one in the tables; where none comes, the earlier one stands.
+    In a new round of the same run, for what is owed as well. An answer that comes takes the place of the earlier one in the tables; where none comes, the earlier one stands.
     """
     with Interruptible() as moment:
         outcomes = _outcomes(outcome)
