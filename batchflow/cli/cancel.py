@@ -23,7 +23,7 @@ def cancel(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Cancel the open batches of a run, and keep their answers.
+    """End the open batches of a run; keep their answers.
 
     What they have answered by the time they end is billed, fetched and loaded. Nothing new is sent, and nothing is lost: `run` asks before it goes on with the rest.
     """
