@@ -25,7 +25,8 @@ def cancel(
 ) -> None:
     """End the open batches of a run; keep their answers.
 
-    What they have answered by the time they end is billed, fetched and loaded. Nothing new is sent, and nothing is lost: `run` asks before it goes on with the rest.
+    What they have answered by the time they end is billed, fetched and loaded. Nothing new is sent, and nothing is
+    lost: `run` asks before it goes on with the rest.
     """
     with Interruptible() as moment:
         advance = Advance(reopened(run, buys=False, busy=BUSY), moment, wait=not no_wait)

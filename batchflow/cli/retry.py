@@ -32,7 +32,8 @@ def retry(
 ) -> None:
     """Ask again on purpose, for the outcomes that you name.
 
-    In a new round of the same run, for what is owed as well. An answer that comes takes the place of the earlier one in the tables; where none comes, the earlier one stands.
+    In a new round of the same run, for what is owed as well. An answer that comes takes the place of the earlier one
+    in the tables; where none comes, the earlier one stands.
     """
     with Interruptible() as moment:
         outcomes = _outcomes(outcome)
