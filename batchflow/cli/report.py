@@ -1,11 +1,13 @@
 """What a run has come to, as `run --json`, `status --json` and people read it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from batchflow.cli import render
 from batchflow.engine.run import RunView
 from batchflow.errors import BatchflowError
+from batchflow.plan.model import Plan
 from batchflow.results.account import Account
 from batchflow.results.outcome import DESCRIBED, Outcome
 from batchflow.spec.endpoints import EMBEDDINGS
@@ -13,6 +15,8 @@ from batchflow.steps.summary import State, account_of, batches_accepted, state_o
 from batchflow.steps.take import reused
 
 SAMPLES = 3
+FEW = 3  # columns that may be wide
+NARROW = 24
 
 
 def run_json(run: RunView, database: Path) -> dict[str, Any]:
@@ -101,9 +105,17 @@ def _samples(run: RunView, database: Path) -> list[str]:
             rows = list(reader.rows(run.plan.run, limit=SAMPLES))
     except BatchflowError:
         return []
-    # vectors have a column of their own, beside an empty content
-    said = "embedding" if run.plan.endpoint == EMBEDDINGS and "embedding" in names else "content"
-    shown = ("row_id", "outcome", said)
-    where = [names.index(name) for name in shown]
+    shown = ("row_id", "outcome", *answer_columns(run.plan, names, [row[names.index("outcome")] for row in rows]))
+    width = render.WIDEST if len(shown) <= FEW else NARROW
+    cells = [[render.cell(row[names.index(name)], width) for name in shown] for row in rows]
     title = "Sample answers" + render.simulated(really=run.plan.simulated)
-    return ["", f"{title}:", render.table(shown, [tuple(row[place] for place in where) for row in rows])]
+    return ["", f"{title}:", render.table(shown, cells)]
+
+
+def answer_columns(plan: Plan, names: Sequence[str], outcomes: Sequence[str]) -> list[str]:
+    """The columns in which a person looks for the answers: the typed ones, where every outcome shown has them."""
+    if plan.endpoint == EMBEDDINGS and "embedding" in names:
+        return ["embedding"]  # beside an empty content
+    if plan.answer is not None and plan.answer.schema and set(outcomes) <= {Outcome.ANSWERED.value}:
+        return [column.results for column in plan.answer.columns if column.results in names]
+    return ["content"]

@@ -23,7 +23,6 @@ _HIDDEN = frozenset(
     | {"model_answered", "system_fingerprint", "cost_usd"}
     | {f"{kind}_tokens" for kind in ("prompt", "cached", "completion", "reasoning", "total")}
 )
-_KEPT = frozenset({"row_id", "outcome", "content"})
 
 
 def results(
@@ -198,17 +197,22 @@ def _pieces(head: str, names: Sequence[str], rows: Iterator[Sequence[Any]]) -> I
 
 
 def _table(target: Target, names: list[str], rows: list[tuple[Any, ...]], everything: str) -> str:
+    from batchflow.cli.report import answer_columns
+
     values = {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    answers = answer_columns(target.plan, names, values["outcome"])
+    kept, hidden = {"row_id", "outcome", *answers}, _HIDDEN if "content" in answers else {*_HIDDEN, "content"}
     shown = [
-        name for name in names if name in _KEPT or (name not in _HIDDEN and any(v is not None for v in values[name]))
+        name for name in names if name in kept or (name not in hidden and any(v is not None for v in values[name]))
     ]
     shown = [name for name in shown if name == "row_id" or values[name] != values["row_id"]]
     cells = {name: [render.cell(v, render.WIDEST if name == "content" else 24) for v in values[name]] for name in shown}
     width = shutil.get_terminal_size((WIDE, 24)).columns
-    while _width(shown, cells) > width and not _KEPT.issuperset(shown):
-        shown.remove(next(name for name in reversed(shown) if name not in _KEPT))
-    room = width - _width([name for name in shown if name != "content"], cells) - 2
-    cells["content"] = [render.cell(value, max(render.WIDEST, room)) for value in values["content"]]
+    while _width(shown, cells) > width and not kept.issuperset(shown):
+        shown.remove(next(name for name in reversed(shown) if name not in kept))
+    if "content" in shown:
+        room = width - _width([name for name in shown if name != "content"], cells) - 2
+        cells["content"] = [render.cell(value, max(render.WIDEST, room)) for value in values["content"]]
     marker = render.simulated(really=target.plan.simulated)
     lines = [f"{target.plan.run}{marker}, {target.database}", ""]
     lines += [render.table(shown, list(zip(*(cells[name] for name in shown), strict=True))), ""]

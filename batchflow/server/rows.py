@@ -1,10 +1,10 @@
 """Executing one line of a batch: ask the responder, commit the row faults, write the result line."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from batchflow.server.faults import Faults, Rule
 from batchflow.server.ledger import Executed, Fate
@@ -17,6 +17,11 @@ SEPARATORS: Final = " \u2028 \u2029 \u0085 "  # characters at which careless rea
 _EXPIRED: Final = ("batch_expired", "This request could not be executed before the completion window expired.")
 _CANCELLED: Final = ("batch_cancelled", "This request was not executed because the batch was cancelled.")
 _OK: Final = 200
+_SERVER_FAULT: Final = 500
+RESPONDER_BUG: Final = "bug of the responder"
+
+
+Noted: TypeAlias = Callable[[str, str], None]  # a problem and its detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +34,18 @@ class Row:
 
 
 class RowExecutor:
-    """Executes the rows of one batch."""
+    """Executes the rows of one batch. noted: takes problems for the audit."""
 
-    def __init__(self, batch: StoredBatch, responder: Responder, faults: Faults, created: int) -> None:
-        self._batch = batch
+    def __init__(
+        self,
+        batch: StoredBatch,
+        responder: Responder,
+        faults: Faults,
+        created: int,
+        *,
+        noted: Callable[[str, str], None],
+    ) -> None:
+        self._batch, self._noted = batch, noted
         self._responder = responder
         self._faults = faults
         self._rules = faults.for_rows(batch.number)
@@ -58,7 +71,7 @@ class RowExecutor:
                 suffix,
                 self._batch.endpoint,
             )
-            reply = self._responder.reply(ask, self._created)
+            reply = self._reply(ask)
             to_error = reply.status != _OK
             fate = Fate.FAULTED if to_error else Fate.EXECUTED
             written = _answer_line(
@@ -67,6 +80,16 @@ class RowExecutor:
         return Executed(
             row.ordinal, fate, to_error, _spoilt(written, struck), reply.prompt_tokens, reply.completion_tokens
         )
+
+    def _reply(self, ask: Ask) -> Reply:
+        """The responder's answer; a bug of the responder costs this row, not the server and not its batch."""
+        try:
+            return self._responder.reply(ask, self._created)
+        except Exception as bug:  # noqa: BLE001 - whatever it is, a restart would meet it again
+            self._noted(RESPONDER_BUG, f"{type(bug).__name__}: {bug}")
+            message = f"The local server could not make an answer: {type(bug).__name__}. This is a bug of batchflow."
+            error = {"message": message, "type": "server_error", "param": None, "code": "responder_bug"}
+            return Reply(_SERVER_FAULT, {"error": error})
 
     def _struck(self, ordinal: int) -> list[Rule]:
         if not self._rules:

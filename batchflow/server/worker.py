@@ -125,7 +125,8 @@ class Worker(threading.Thread):
             return False
         count = min(self._pace.chunk, last - batch.next + 1)
         chunk = read_chunk(self._store.path_of(batch.input_file_id), batch.offset, batch.line, count)
-        executor = RowExecutor(batch, self._responder, self._faults, int(self._store.clock.unix()))
+        noted, created = self._store.count_problem, int(self._store.clock.unix())
+        executor = RowExecutor(batch, self._responder, self._faults, created, noted=noted)
         funded = self._funded(batch)
         executed: list[Executed] = []
         for row in self._rows(batch, chunk):

@@ -6,18 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.crash.harness import Ended, Study
 
 Make = Callable[..., Study]
-
-
-def change(study: Study, **keys: Any) -> None:
-    """Set keys of the spec; None takes one out."""
-    path = study.folder / "experiment.yaml"
-    spec = yaml.safe_load(path.read_text()) | keys
-    path.write_text(yaml.safe_dump({key: value for key, value in spec.items() if value is not None}, sort_keys=False))
 
 
 def table(study: Study, rows: dict[str, str]) -> None:
@@ -38,7 +30,7 @@ def ran(ended: Ended) -> dict[str, Any]:
 def test_two_temperatures_three_models_two_replicates(make_study: Make) -> None:
     study = make_study(rows=10, per_shard=50)
     models = ["gpt-4o", "gpt-4o-mini", "gpt-5"]
-    change(study, design={"factors": {"temperature": [0, 1], "model": models}, "replicates": 2})
+    study.change(design={"factors": {"temperature": [0, 1], "model": models}, "replicates": 2})
     record = ran(study.run())
     assert (record["requests"]["total"], record["batches"]) == (120, 3)
     assert executed(study) == 120
@@ -123,7 +115,7 @@ def test_everything_taken_over_needs_no_call(make_study: Make) -> None:
     study = make_study()
     ran(study.run())
     calls = study.server.audit()["calls"]
-    change(study, name="renamed", limits={"requests_per_batch": 5})
+    study.change(name="renamed", limits={"requests_per_batch": 5})
     table(study, {f"other-{number}": f"topic {number}" for number in range(12)})
     record = ran(study.run())
     assert record["requests"]["reused"] == 12
@@ -134,7 +126,7 @@ def test_everything_taken_over_needs_no_call(make_study: Make) -> None:
     status = json.loads(study.run("status", "experiment.yaml", "--json").stdout)
     assert (status["state"], status["shards"]) == ("complete", [])
     # a copy is kept when its study changes: nobody but its holder knows how many copies there are
-    change(study, parameters={"model": "gpt-5"})
+    study.change(parameters={"model": "gpt-5"})
     ran(study.run("plan", "experiment.yaml", "--json"))
     assert (study.folder / "runs" / record["run"]).is_dir()
 
@@ -171,7 +163,7 @@ def test_asked_again_on_purpose(make_study: Make, way: str) -> None:
     if way == "fresh":
         record = ran(study.run("run", "experiment.yaml", "--yes", "--json", "--fresh"))
     else:
-        change(study, reuse="none", name="again")
+        study.change(reuse="none", name="again")
         table(study, {f"n{number}": f"topic {number}" for number in range(12)})
         record = ran(study.run())
     assert record["requests"]["reused"] == 0
@@ -181,7 +173,7 @@ def test_asked_again_on_purpose(make_study: Make, way: str) -> None:
 def test_equal_prompts_may_share_one_answer(make_study: Make) -> None:
     faults = [{"fault": "expire", "nth": [1], "fraction": 0.5}]
     study = make_study(texts=["the same", "other"] * 5, per_shard=50, faults=faults)
-    change(study, duplicates="share")
+    study.change(duplicates="share")
     ended = study.run()
     record = ran(ended)
     assert record["requests"] == {"total": 10, "answered": 10, "failed": 0, "owed": 0, "reused": 0}
@@ -194,7 +186,7 @@ def test_equal_prompts_may_share_one_answer(make_study: Make) -> None:
     assert study.run("load", "experiment.yaml", "--rebuild").status == 0
     assert study.query("SELECT count(*), count(DISTINCT content), count(total_tokens) FROM results") == [(10, 2, 2)]
     # what is shared is found again by those that share, and by the first of those that do not
-    change(study, duplicates=None)
+    study.change(duplicates=None)
     record = ran(study.run())
     assert (record["requests"]["reused"], executed(study)) == (2, 10)
 
@@ -224,7 +216,7 @@ def test_design_from_files_zip_and_where(make_study: Make) -> None:
         },
         "zip": [["frame", "price"]], "where": "id::int <= 3", "exclude": ["price > 2 AND id = '1'"],
     }  # fmt: skip
-    change(study, design=design, prompt={"user": "{{topic}}: {{frame}} It costs {{price}}."})
+    study.change(design=design, prompt={"user": "{{topic}}: {{frame}} It costs {{price}}."})
     record = ran(study.run())
     assert record["requests"]["total"] == 5
     assert study.query("SELECT row_id, condition, frame, price FROM results") == [

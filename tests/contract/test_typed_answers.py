@@ -5,19 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.crash.harness import Study
 
 Make = Callable[..., Study]
 FIELDS = {"why": "text", "choice": ["kawaii", "cubs", "futuristic"], "score": "1..7", "sure": "boolean"}
 SHOWN = "SELECT row_id, outcome, why, choice, score, sure FROM results"
-
-
-def change(study: Study, **keys: Any) -> None:
-    path = study.folder / "experiment.yaml"
-    spec = yaml.safe_load(path.read_text()) | keys
-    path.write_text(yaml.safe_dump({key: value for key, value in spec.items() if value is not None}, sort_keys=False))
 
 
 def bodies(study: Study) -> list[dict[str, Any]]:
@@ -27,7 +20,7 @@ def bodies(study: Study) -> list[dict[str, Any]]:
 
 def test_fields_become_typed_columns(make_study: Make) -> None:
     study = make_study(rows=8, per_shard=3)
-    change(study, answer={"fields": FIELDS})
+    study.change(answer={"fields": FIELDS})
     assert study.run().status == 0
     for body in bodies(study):
         schema = body["response_format"]["json_schema"]["schema"]
@@ -47,11 +40,15 @@ def test_fields_become_typed_columns(make_study: Make) -> None:
         assert dict(zip(FIELDS, kept[2:], strict=True)) == json.loads(content[0])
     printed = study.run("results", "experiment.yaml", "--json").json()
     assert [type(printed["rows"][0][name]) for name in FIELDS] == [str, str, int, bool]
+    # people are shown the typed columns in place of the JSON that they stand for
+    for shown in (study.run("results", "experiment.yaml").stdout, study.run().stderr):
+        assert "score" in shown
+        assert "content" not in shown
 
 
 def test_the_authors_order_is_on_the_wire(make_study: Make) -> None:
     study = make_study(rows=2)
-    change(study, answer={"fields": {"z": "text", "a": {"y": "integer", "b": "text"}}})
+    study.change(answer={"fields": {"z": "text", "a": {"y": "integer", "b": "text"}}})
     assert study.run().status == 0
     raw = next(study.run_folder.glob("requests/*.jsonl")).read_text()
     assert '"properties":{"z":{"type":"string"},"a":{"type":"object","properties":{"y":' in raw
@@ -60,7 +57,7 @@ def test_the_authors_order_is_on_the_wire(make_study: Make) -> None:
 
 def test_rebuilt_from_the_folder_alone(make_study: Make) -> None:
     study = make_study(rows=6, per_shard=2)
-    change(study, answer={"fields": FIELDS | {"tags": "list of text", "at": {"lat": "number?"}}})
+    study.change(answer={"fields": FIELDS | {"tags": "list of text", "at": {"lat": "number?"}}})
     assert study.run().status == 0
     before = study.query("FROM results ORDER BY row_number")
     (study.folder / "results.duckdb").unlink()
@@ -71,11 +68,11 @@ def test_rebuilt_from_the_folder_alone(make_study: Make) -> None:
 
 def test_two_schemas_in_one_database(make_study: Make) -> None:
     study = make_study(rows=4)
-    change(study, answer={"fields": {"score": "1..7", "why": "text"}})
+    study.change(answer={"fields": {"score": "1..7", "why": "text"}})
     assert study.run().status == 0
     first = study.run_folder.name
     old = study.query("SELECT row_id, score, why FROM results")
-    change(study, answer={"fields": {"score": ["low", "high"], "sure": "boolean"}})
+    study.change(answer={"fields": {"score": ["low", "high"], "sure": "boolean"}})
     assert study.run().status == 0
     new = study.query("SELECT row_id, score, sure FROM results")
     assert {row[1] for row in new} <= {"low", "high"}
@@ -92,7 +89,7 @@ def test_an_invalid_answer_says_where_and_why(make_study: Make) -> None:
     study = make_study(rows=3)
     field = {"type": "integer", "minimum": 10**20, "maximum": 10**20 + 5}
     schema = {"type": "object", "properties": {"n": field}, "required": ["n"], "additionalProperties": False}
-    change(study, answer={"schema": schema})
+    study.change(answer={"schema": schema})
     ended = study.run()
     assert (ended.status, ended.json()["outcomes"], ended.json()["requests"]["failed"]) == (4, {"invalid": 3}, 3)
     kept = study.query("SELECT outcome, n, content IS NOT NULL FROM results")
@@ -109,10 +106,10 @@ def test_an_invalid_answer_says_where_and_why(make_study: Make) -> None:
 
 def test_a_changed_pattern_buys_nothing_again(make_study: Make) -> None:
     study = make_study(rows=5)
-    change(study, answer={"extract": {"first": r"^(\w+)"}})
+    study.change(answer={"extract": {"first": r"^(\w+)"}})
     assert study.run().status == 0
     assert all(study.query("SELECT first = regexp_extract(content, '^\\w+') FROM results"))
-    change(study, answer={"extract": {"first": r"^(\w)", "json": "$.a"}})
+    study.change(answer={"extract": {"first": r"^(\w)", "json": "$.a"}})
     ended = study.run()
     assert (ended.status, ended.json()["requests"]["reused"]) == (0, 5)
     assert study.server.audit()["executions"]["rows"] == 5
@@ -125,7 +122,7 @@ def test_a_schema_file_is_copied_and_named_in_the_runs_folder(make_study: Make) 
         '{"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"], "additionalProperties": false}'
     )
     (study.folder / "answer.json").write_text(text)
-    change(study, answer={"schema": "answer.json"})
+    study.change(answer={"schema": "answer.json"})
     assert study.run().status == 0
     assert (study.run_folder / "spec" / "answer.json").read_text() == text
     told = study.run("validate", "experiment.yaml", "--json").json()
@@ -137,7 +134,7 @@ def test_a_schema_file_is_copied_and_named_in_the_runs_folder(make_study: Make) 
 @pytest.mark.parametrize("factor", ["response_format"])
 def test_a_factor_cannot_replace_the_schema(make_study: Make, factor: str) -> None:
     study = make_study(rows=1)
-    change(study, answer={"fields": {"a": "text"}}, design={"factors": {factor: ["x"]}})
+    study.change(answer={"fields": {"a": "text"}}, design={"factors": {factor: ["x"]}})
     ended = study.run()
     assert ended.status == 3
     assert "would replace what `answer` asks for" in ended.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import duckdb
+import yaml
 
 from tests.server_process import ServerProcess
 
@@ -132,6 +133,13 @@ class Study:
 
     def __exit__(self, *_: object) -> None:
         self.server.kill9()
+
+    def change(self, **keys: Any) -> None:
+        """Set keys of the spec; None takes one out."""
+        path = self.folder / "experiment.yaml"
+        spec = yaml.safe_load(path.read_text()) | keys
+        kept = {key: value for key, value in spec.items() if value is not None}
+        path.write_text(yaml.safe_dump(kept, sort_keys=False))
 
     def run(self, *arguments: str, failpoint: str = "", key: str = "sk-test", **how: Any) -> Ended:
         """One `batchflow run --yes` (or other arguments), killed as told."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from batchflow.server.faults import load_faults
 from batchflow.server.ledger import Ledger
 from batchflow.server.pace import Pace
+from batchflow.server.responder import Ask, Reply
 from batchflow.server.simulator import Simulator
 from batchflow.server.store import Store, StoredBatch
 from batchflow.server.worker import Worker
@@ -148,3 +149,29 @@ def test_a_request_that_hangs_does_not_hold_the_end_up(tmp_path: Path) -> None:
         assert server._end(signal.SIGTERM) == 0
         assert time.monotonic() - began < 1.5
         hanging.wait(5)
+
+
+class _Broken(Simulator):
+    """A simulator with a bug that some rows meet."""
+
+    def reply(self, ask: Ask, created: int) -> Reply:
+        if b"Question 2?" in ask.body_bytes:
+            raise RecursionError("too deep")
+        return super().reply(ask, created)
+
+
+def test_a_bug_of_the_responder_costs_its_row_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    worker = Worker(store, _Broken(7), load_faults(None, 7), Pace(delay=0, rows_per_second=10**9))
+    _take_in(store, file_of([line(number, text=f"Question {number}?") for number in range(1, 4)]))
+    while open_batches := store.open_batches():
+        worker._pass(open_batches)
+    batch = store.batch("p", "batch_1")
+    assert batch is not None
+    assert batch.error_file_id is not None
+    (failed,) = map(json.loads, store.path_of(batch.error_file_id).read_bytes().splitlines())
+    assert (failed["response"]["status_code"], failed["response"]["body"]["error"]["code"]) == (500, "responder_bug")
+    assert [(each["problem"], each["detail"]) for each in Ledger(store).audit()["problems"]] == [
+        ("bug of the responder", "RecursionError: too deep")
+    ]
+    store.close()
