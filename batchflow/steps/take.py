@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from batchflow import files
-from batchflow.errors import BatchflowError
+from batchflow.errors import SetupError
 from batchflow.journal.events import Event
 from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
@@ -18,7 +18,7 @@ from batchflow.results.taken import unwrap, wrap
 from batchflow.sources.maps import Others
 from batchflow.sources.settling import Settled, SettlingWriter, Taken
 from batchflow.steps.base import StepName
-from batchflow.steps.collect import read_shard
+from batchflow.steps.collect import check_evidence, read_shard
 
 TAKEN_ROUND: Final = 0  # the round whose answers were there before anything was asked
 
@@ -63,11 +63,12 @@ def taken_file(shard: int) -> str:
 
 
 def copy_answers(folder: RunFolder, writer: SettlingWriter, priors: Sequence[Prior]) -> None:
-    """Write the lines taken over. Raises BatchflowError if an answer is not where another run says it is."""
+    """Write the lines taken over. Raises SetupError if the files of another run are not what it collected."""
     with ExitStack() as stack:
         targets: dict[int, BinaryIO] = {}
         for (run, round_, number), count in writer.taken().items():
             prior, wanted = priors[run], dict(writer.taken_from(run, round_, number))
+            check_evidence(prior.folder, (prior.state.shard(round_, number).collected or {})["files"])
             for answer in _reading(prior, prior.state.shard(round_, number), raw=True):
                 taken = wanted.pop(answer.custom_id, None)
                 if taken is None:
@@ -77,7 +78,7 @@ def copy_answers(folder: RunFolder, writer: SettlingWriter, priors: Sequence[Pri
                     targets[taken.shard] = stack.enter_context(files.atomic_writer(path))
                 targets[taken.shard].write(_record(prior, round_, taken, answer.raw or b""))
             if wanted:
-                raise BatchflowError(
+                raise SetupError(
                     f"{len(wanted)} of {count} answers of {prior.folder.run} could not be taken over",
                     hint="its response files were changed; put them back from a backup, or use `reuse: none`",
                 )
