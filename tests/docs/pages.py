@@ -73,13 +73,13 @@ def marked(text: str, marker: str) -> str:
     return block.text
 
 
-def check_shown(marker: str, actual: str) -> None:
-    """The README shows what the program prints; with BATCHFLOW_UPDATE_GOLDEN it is made to."""
-    text = page("README.md")
+def check_shown(marker: str, actual: str, name: str = "README.md") -> None:
+    """A page shows what the program prints; with BATCHFLOW_UPDATE_GOLDEN it is made to."""
+    text = page(name)
     shown = marked(text, marker)
     if UPDATE and shown != actual:
         start = text.index("\n", text.index("```", text.index(f"<!-- {marker} -->"))) + 1
-        (ROOT / "README.md").write_text(text[:start] + actual + text[start + len(shown) :], encoding="utf-8")
+        (ROOT / name).write_text(text[:start] + actual + text[start + len(shown) :], encoding="utf-8")
         shown = actual
     assert shown == actual
 

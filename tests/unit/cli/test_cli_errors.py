@@ -166,6 +166,8 @@ CASES = {
     "no-key": Case(("run", "experiment.yaml", "--provider", "openai"), 3),
     "nobody-agrees": Case(("run", "experiment.yaml", "--provider", "openai"), 2, env=ELSEWHERE),
     "init-again": Case(("init",), 2),
+    "init-unknown-example": Case(("init", "--example", "surveys"), 2),
+    "init-example-again": Case(("init", "--example", "vignettes", "."), 2),
     "init-on-a-file": Case(("init", "rows.csv"), 2),
     "broken-manifest": Case(("status",), 3, break_manifest),
     "no-database": Case(("results",), 3, drop_database),

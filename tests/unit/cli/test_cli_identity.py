@@ -1,4 +1,4 @@
-"""What identifies the sample study's run and requests, pinned for ever: a change here would buy everything again."""
+"""What identifies the sample studies' runs and requests, pinned for ever: a change here would buy everything again."""
 
 import hashlib
 import json
@@ -60,8 +60,13 @@ def test_a_key_in_python_is_the_key_of_the_map(zygote: Zygote, tmp_path: Path) -
     assert keys == pinned["request_keys"]
 
 
-def test_both_scopes_of_the_first_study_are_pinned() -> None:
-    local, remote = PINNED["image-appeal"]["local"], PINNED["image-appeal"]["openai"]
+def test_every_study_is_pinned() -> None:
+    assert sorted(PINNED) == sorted(spec.parent.name for spec in (ROOT / "projects").glob("*/experiment.yaml"))
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_both_scopes_of_a_study_are_pinned(name: str) -> None:
+    local, remote = PINNED[name]["local"], PINNED[name]["openai"]
     assert (local["scope"], remote["scope"]) == ("local/localhost/simulate/v1/seed0", "openai/api.openai.com")
     assert not set(local["request_keys"]) & set(remote["request_keys"])
 

@@ -25,8 +25,9 @@ def test_projects_load(path: Path) -> None:
     assert spec.resolve(spec.experiment.data.source).is_file()
 
 
-def test_the_lines_for_openai_are_there_as_comments(tmp_path: Path) -> None:
-    text = (PROJECTS / "image-appeal" / "experiment.yaml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in PROJECTS.glob("*/experiment.yaml")))
+def test_the_lines_for_openai_are_there_as_comments(name: str, tmp_path: Path) -> None:
+    text = (PROJECTS / name / "experiment.yaml").read_text(encoding="utf-8")
     kept = [line for line in text.splitlines() if not line.startswith(("provider:", "polling:"))]
     changed = [line.removeprefix("# ") if line.startswith(("# provider:", "# polling:")) else line for line in kept]
     path = tmp_path / "experiment.yaml"
