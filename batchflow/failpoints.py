@@ -28,6 +28,8 @@ NAMES: Final[tuple[str, ...]] = (
     "recovery.before-adopt",
     "recovery.before-absent",
     "poll.before-event",
+    "cancel.after-event",
+    "cancel.after-call",
     "collect.before-publish",
     "collect.between-files",
     "collect.after-publish",
@@ -35,6 +37,8 @@ NAMES: Final[tuple[str, ...]] = (
     "load.before-commit",
     "load.after-commit",
     "run.before-finish",
+    "forget.before-rows",
+    "forget.after-rows",
 )
 
 _passed: dict[str, int] = {}

@@ -11,10 +11,12 @@ import typer
 from batchflow import __version__
 from batchflow.cli import render
 from batchflow.cli.batches import cancel_batch, list_batches, show_batch
+from batchflow.cli.cancel import cancel
 from batchflow.cli.chat_complete import chat_complete
 from batchflow.cli.config import config
 from batchflow.cli.display import display
 from batchflow.cli.files_there import delete_file, list_files
+from batchflow.cli.forget import forget
 from batchflow.cli.get_batch_results import get_batch_results
 from batchflow.cli.init import init
 from batchflow.cli.load import load
@@ -23,6 +25,7 @@ from batchflow.cli.pdf2text import pdf2text
 from batchflow.cli.plan import plan
 from batchflow.cli.rest import rest
 from batchflow.cli.results import results
+from batchflow.cli.retry import retry
 from batchflow.cli.run import run
 from batchflow.cli.runs import runs
 from batchflow.cli.schema import schema
@@ -49,7 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS = (init, validate, plan, run, status, runs, results, show, load, schema)
+COMMANDS = (init, validate, plan, run, status, runs, results, show, cancel, retry, forget, load, schema)
 # the steps of the Kellogg deck, one command each
 DECK = (
     *(make_batch_file, upload_batch_file, start_batch, list_batches, show_batch, get_batch_results),

@@ -19,7 +19,7 @@ TABLES = frozenset({".csv", ".tsv", ".tab", ".jsonl", ".parquet", ".xlsx", ".xls
 @dataclass(frozen=True, slots=True)
 class Target:
     """A run that was asked for. differs: it is the newest that fits, but spec or template was changed since. by_spec:
-    it was found by its spec, not named itself.
+    it was found by its spec, not named itself. asks_other: the spec asks something else by now.
     """
 
     folder: RunFolder
@@ -27,6 +27,7 @@ class Target:
     project: Project
     differs: bool = False
     by_spec: bool = False
+    asks_other: bool = False
 
     @property
     def database(self) -> Path:
@@ -98,7 +99,7 @@ def _of_spec(path: Path) -> Target:
     folder, plan = found[0]
     output = spec.experiment.output  # where results go, and whether bodies with them, may change under a run
     plan = replace(plan, database=output.database, raw=output.raw)
-    return Target(folder, plan, project, differs=not unchanged, by_spec=True)
+    return Target(folder, plan, project, differs=not unchanged, by_spec=True, asks_other=not same)
 
 
 def _unchanged(spec: Any, folder: RunFolder) -> bool:

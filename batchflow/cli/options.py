@@ -14,6 +14,9 @@ RunnableArgument = Annotated[
 RunArgument = Annotated[
     str | None, typer.Argument(metavar="SPEC|RUN", help="An experiment file, a run's id, or a run's folder.")
 ]
+NamedRunArgument = Annotated[
+    str, typer.Argument(metavar="SPEC|RUN", help="An experiment file, a run's id, or a run's folder.")
+]
 ProviderOption = Annotated[
     str | None, typer.Option("--provider", help="Ask this provider instead of the spec's: local or openai.")
 ]

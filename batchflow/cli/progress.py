@@ -19,10 +19,14 @@ WAITING = (
 
 
 class Progress:
-    """What the runner calls: `say` for lines worth reading (each once), `progress` at every turn of its loop."""
+    """What the runner calls: `say` for lines worth reading (each once), `progress` at every turn of its loop.
 
-    def __init__(self, run: OpenRun) -> None:
+    announces: whether to say what was sent, and how long it may take.
+    """
+
+    def __init__(self, run: OpenRun, *, announces: bool = True) -> None:
         self._run = run
+        self._announces = announces
         self._said: set[str] = set()
         self._sent_before = set(_batches(run.state))
         self._announced: set[tuple[int, bool]] = set()
@@ -38,7 +42,8 @@ class Progress:
             self._print(line)
 
     def progress(self, state: RunState) -> None:
-        self._announce(state)
+        if self._announces:
+            self._announce(state)
         now = clock.monotonic()
         if self._live is not None and now >= self._next:
             self._next = now + EVERY

@@ -72,9 +72,11 @@ def _verdict(run: RunView, *, ended: bool, untouched: bool) -> str:
     owed = account.owed.total()
     if not ended:
         return "not finished yet; run the same command again to go on."
+    if state is State.CANCELLED:
+        return f"cancelled, with {render.plural(owed, 'request')} owed; run it again to ask for the rest."
     if state is State.PARTIAL:
         word = f"ended with {render.plural(owed, 'request')} owed after {render.plural(run.state.round, 'round')}"
-        return f"{word}; no call was made. Raise retry.max_rounds to ask for them again." if untouched else f"{word}."
+        return f"{word}; no call was made. `batchflow retry` asks for them again." if untouched else f"{word}."
     head = "up to date, no call was made. " if untouched else ""
     if account.answered == run.plan.requests:
         return f"{head}All {render.plural(account.answered, 'request')} answered."

@@ -1,6 +1,6 @@
 """`batchflow status`: how far a run is, without disturbing it."""
 
-import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -42,13 +42,14 @@ def describe(target: Target) -> dict[str, Any]:
     """The status object."""
     from batchflow.cli.report import run_json
     from batchflow.engine.run import view
+    from batchflow.engine.stalling import read_progress
     from batchflow.steps.dag import nodes
 
     run = view(target.folder)
     record = run_json(run, target.database)
     if not run.state.sent and record["requests"]["owed"]:
         record["state"] = "planned"
-    live = _live(target)
+    live = read_progress(target.folder.progress)
     batches = []
     for shard in run.state.shards():
         if not shard.round:  # what was taken over was never sent
@@ -61,8 +62,9 @@ def describe(target: Target) -> dict[str, Any]:
                 "requests": shard.requests,
                 "batch_id": None if batch is None else batch.batch_id,
                 "status": None if batch is None else batch.status,
-                "counts": {} if batch is None else live.get(batch.batch_id) or batch.facts.get("counts", {}),
+                "counts": {} if batch is None else _counts(batch, live),
                 "expires_at": None if batch is None else batch.facts.get("moments", {}).get("expires_at"),
+                "moved_at": _moved_at(shard, live),
             }
         )
     dag = [{"step": n.step, "round": n.round, "shard": n.shard, "state": n.state} for n in nodes(run.state)]
@@ -71,19 +73,25 @@ def describe(target: Target) -> dict[str, Any]:
         "experiment": run.plan.experiment,
         "scope": run.plan.scope,
         "spec_differs": target.differs,
+        "cancelling": run.state.cancelled and any(True for _ in run.state.in_flight()),
         "updated": run.state.updated,
         "shards": batches,
         "dag": dag,
     }
 
 
-def _live(target: Target) -> dict[str, dict[str, int]]:
-    """The counts of the last look, which hold no truth."""
-    try:
-        found: dict[str, dict[str, int]] = json.loads(target.folder.progress.read_bytes())["batches"]
-    except (OSError, ValueError, KeyError):
-        return {}
+def _counts(batch: Any, live: Mapping[str, Any]) -> dict[str, int]:
+    """The counts of the last look, which hold no truth, else the last ones on record."""
+    found: dict[str, int] = live.get(batch.batch_id, {}).get("counts") or batch.facts.get("counts", {})
     return found
+
+
+def _moved_at(shard: Any, live: Mapping[str, Any]) -> str | None:
+    """Since when an open batch has shown no change; None for a shard that has none."""
+    if shard.batch is None or shard.phase.value != "poll":
+        return None
+    moved: str = live.get(shard.batch.batch_id, {}).get("moved") or shard.batch.seen
+    return moved
 
 
 def text(described: dict[str, Any]) -> str:
@@ -95,6 +103,8 @@ def text(described: dict[str, Any]) -> str:
     shards = described["shards"]
     nothing = bool(shards) and all(shard["state"] == "upload" and shard["batch_id"] is None for shard in shards)
     state = "planned, nothing was sent yet" if nothing else described["state"]
+    if described["cancelling"]:
+        state = "being cancelled"
     lines = [f"Run {described['run']}{marker}: {state}, last event {described['updated']}"]
     if described["spec_differs"]:
         lines.append("The spec was changed since this run was planned; this is the newest run of its experiment.")
@@ -108,6 +118,15 @@ def text(described: dict[str, Any]) -> str:
             (shard["shard"], f"{shard['requests']:,}", shard["state"], shard["batch_id"], shard["status"], progress)
         )
     lines.append(render.table(("shard", "requests", "state", "batch", "status", "done"), rows, right=frozenset({1, 5})))
+    lines += _waiting(shards)
     answered, failed, owed = (f"{requests[kind]:,}" for kind in ("answered", "failed", "owed"))
     lines += ["", f"{answered} answered, {failed} with another final outcome, {owed} owed of {requests['total']:,}"]
     return "\n".join(lines)
+
+
+def _waiting(shards: list[dict[str, Any]]) -> list[str]:
+    """Since when the open batches have shown no change: the one that has rested longest."""
+    from batchflow.engine.stalling import in_words, seconds_since
+
+    moved = min((shard["moved_at"] for shard in shards if shard["moved_at"]), default=None)
+    return [] if moved is None else ["", f"No change at the provider since {moved}, {in_words(seconds_since(moved))}."]

@@ -21,7 +21,8 @@ MANY = 6  # failures of one kind of call, after which a person might want to loo
 class Settings:
     """What a command may choose anew for a run that exists: none of it shapes requests.
 
-    interval and settle are seconds; until is the last step to do; wait says whether to stay until everything is done.
+    interval, settle and stalled_after are seconds; until is the last step to do; wait says whether to stay until
+    everything is done; buys whether new batches may be made (not in a cancelled run, whose open ones are ended).
     """
 
     interval: float
@@ -32,10 +33,21 @@ class Settings:
     bytes_per_batch: int
     until: StepName = StepName.LOAD
     wait: bool = True
+    buys: bool = True
+    stalled_after: float = 93_600.0
 
     def reaches(self, step: StepName) -> bool:
         order = list(StepName)
         return order.index(step) <= order.index(self.until)
+
+    @property
+    def continues(self) -> bool:
+        """Whether a round may follow on a round."""
+        return self.buys and self.until is StepName.LOAD
+
+    def sends(self, step: StepName) -> bool:
+        """Whether a step that leads to a new batch is to be done."""
+        return self.buys and self.reaches(step)
 
 
 @dataclass(slots=True)

@@ -74,7 +74,7 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
         held = lock(folder) if hold else None
         try:
             found = view(folder)
-            notes = tuple(_conflicts(project, found, fresh=fresh)) if hold or new else ()
+            notes = tuple(_conflicts(project, found, fresh=fresh)) if (hold or new) and _wants_to_send(found) else ()
             notes += tuple(f"the run {path.name} cannot be read and is left out" for path in project.unreadable())
             answered = _answered(project, found) if _wants_to_send(found) else 0
             difference = _compared(project, found)
@@ -85,14 +85,19 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
     return Planned(found, new, held, answered, notes, difference)
 
 
-def reopen(folder: RunFolder) -> Planned:
-    """A run that exists, locked for advancing; its study is not looked at. Raises RunBusy as `plan_run` does."""
+def reopen(folder: RunFolder, *, buys: bool | None = None, busy: str = "") -> Planned:
+    """A run that exists, locked for advancing; its study is not looked at. Raises RunBusy as `plan_run` does.
+
+    buys: whether something is about to be sent; None: where something waits for it. busy: the way out of a run that
+    another process advances.
+    """
     project = Project(folder.project)
     with project.locked():
-        held = lock(folder)
+        held = lock(folder, hint=busy)
         try:
             found = view(folder)
-            notes = tuple(_conflicts(project, found, fresh=False))
+            sends = _wants_to_send(found) if buys is None else buys
+            notes = tuple(_conflicts(project, found, fresh=False)) if sends else ()
             answered = _answered(project, found) if _wants_to_send(found) else 0
             return Planned(found, new=False, lock=held, answered=answered, notes=notes)
         except BaseException:
@@ -309,11 +314,12 @@ def _spare(project: Project, run: RunView) -> bool:
         return True
     if not _wants_to_send(run):  # complete as it is
         return False
-    finals = (requests for prior in _priors_but(project, run) for _, requests in prior.finals())
+    finals = (requests for prior in priors_but(project, run) for _, requests in prior.finals())
     return count_shared([run.folder.map(TAKEN_ROUND)], finals) == taken
 
 
-def _priors_but(project: Project, run: RunView) -> list[Prior]:
+def priors_but(project: Project, run: RunView) -> list[Prior]:
+    """The other runs of its scope that have answers."""
     return [prior for prior in _priors(project, run.plan.scope) if prior.folder != run.folder]
 
 
@@ -345,7 +351,7 @@ def _others(project: Project, run: RunFolder) -> Iterator[RunView]:
 
 def _conflicts(project: Project, run: RunView, *, fresh: bool) -> Iterator[str]:
     """Other runs that have requests of this one at the provider; only `--fresh` may go on beside them."""
-    if not _wants_to_send(run) or (run.state.sent and again_of(run.folder.run) > 1):
+    if run.state.sent and again_of(run.folder.run) > 1:
         return  # a `--fresh` run that was begun was begun on purpose
     for other in _others(project, run.folder):
         if other.plan.scope != run.plan.scope:
@@ -380,7 +386,7 @@ def _in_flight(other: RunView) -> Iterator[Others]:
 def _answered(project: Project, run: RunView) -> int:
     """How many requests that this run would ask have a final answer in others of its scope."""
     asked = [path for path in run.folder.first_maps() if path == run.folder.map(1)]
-    priors = _priors_but(project, run)
+    priors = priors_but(project, run)
     if not priors or not asked:
         return 0
     return count_shared(asked, (requests for prior in priors for _, requests in prior.finals()))

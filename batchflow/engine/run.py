@@ -62,12 +62,12 @@ class OpenRun:
         self._lock.release()
 
 
-def lock(folder: RunFolder) -> files.FileLock:
-    """The run's lock, held; raises RunBusy if another process advances this run."""
+def lock(folder: RunFolder, *, hint: str = "") -> files.FileLock:
+    """The run's lock, held; raises RunBusy, with the hint, if another process advances this run."""
     found = files.FileLock(folder.lock)
     if not found.acquire():
         raise RunBusy(
             f"another process is advancing the run {folder.run}",
-            hint="let it finish; `batchflow status` shows how far it is",
+            hint=hint or "let it finish; `batchflow status` shows how far it is",
         )
     return found

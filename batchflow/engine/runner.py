@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from batchflow import clock, failpoints
+from batchflow.engine.cancelling import CancelLane
 from batchflow.engine.fetching import CollectLane
 from batchflow.engine.lanes import Call, Lane, Shared, for_a_human
 from batchflow.engine.loading import LoadLane
@@ -15,9 +16,9 @@ from batchflow.engine.watching import PollLane
 from batchflow.errors import BatchflowError, Interrupted, ProviderDoubt, ProviderRefused
 from batchflow.journal.state import Phase, RunState
 from batchflow.steps.base import StepName
-from batchflow.steps.build import build_later
 from batchflow.steps.load import Loader
-from batchflow.steps.summary import State, account_of, may_continue, state_of
+from batchflow.steps.rounds import Limits, build_next
+from batchflow.steps.summary import State, may_continue, owed_now, state_of
 
 GRACE: Final = 10.0  # seconds that calls in flight get after a signal
 DOUBT_GRACE: Final = 60.0  # seconds beyond settling that --no-wait stays for a create whose fate is unknown
@@ -55,8 +56,10 @@ class Runner:
         self._calls: dict[object, tuple[Lane, Call]] = {}
         start = StartLane(shared)
         self._load = LoadLane(shared, loader)
+        self._cancel = CancelLane(shared)
         self._lanes: tuple[Lane, ...] = (
             RecoveryLane(shared, start),
+            self._cancel,
             PollLane(shared, start),
             CollectLane(shared),
             start,
@@ -87,14 +90,14 @@ class Runner:
         if not self._shared.settings.reaches(StepName.COLLECT):
             return False
         due = set(Phase) - {Phase.COLLECTED, Phase.REJECTED}
-        if self._shared.rejection is not None:
+        if self._shared.rejection is not None or not self._shared.settings.buys:
             due -= {Phase.UPLOAD, Phase.START}
         return not any(True for _ in self._shared.shards(*due))
 
     def _next_round(self) -> bool:
         """Build the next round if something is owed and may be asked again; False if this was the last."""
         shared = self._shared
-        if shared.rejection is not None or shared.out_of_money or shared.settings.until is not StepName.LOAD:
+        if shared.rejection is not None or shared.out_of_money or not shared.settings.continues:
             return False
         if shared.lost:  # answers that were paid for are not bought again unasked
             shared.say("the provider lost answers; run the same command again to ask for them once more")
@@ -102,11 +105,9 @@ class Runner:
         state = shared.run.state
         if state_of(state) is not State.PARTIAL or not may_continue(state, shared.settings.max_rounds):
             return False
-        owed = account_of(state).owed.total()
-        limits = shared.settings
-        shared.run.record(
-            [build_later(shared.run.folder, state, requests=limits.requests_per_batch, bytes_=limits.bytes_per_batch)]
-        )
+        owed = owed_now(state)
+        limits = Limits(shared.settings.requests_per_batch, shared.settings.bytes_per_batch)
+        shared.run.record([build_next(shared.run.folder, state, limits)])
         shared.say(f"round {state.round}: asking {owed} requests again that have no final outcome yet")
         return True
 
@@ -116,7 +117,7 @@ class Runner:
         if not self._shared.settings.wait:
             # a doubt is settled by two looks, so that calls that never wait get out of it
             patient = clock.monotonic() - self._began < 2 * self._shared.settings.settle + DOUBT_GRACE
-            return not (patient and any(True for _ in shards(Phase.DOUBT)))
+            return not (patient and (self._cancel.pending or any(True for _ in shards(Phase.DOUBT))))
         before = {
             StepName.UPLOAD: {Phase.UPLOAD, Phase.DOUBT},
             StepName.START: {Phase.UPLOAD, Phase.START, Phase.DOUBT},
@@ -132,7 +133,7 @@ class Runner:
         failpoints.hit("run.before-finish")
         if shared.rejection is not None:
             raise shared.rejection
-        if shared.out_of_money:
+        if shared.out_of_money and shared.settings.buys:
             raise for_a_human(ProviderRefused(f"{shared.out_of_money} rows failed: no money or quota left", status=429))
         return Ending.ENDED if shared.settings.until is StepName.LOAD else Ending.PAUSED
 

@@ -26,7 +26,7 @@ class UploadLane:
 
     def calls(self, now: float) -> Iterator[Call]:
         shared = self._shared
-        if shared.rejection is not None or not shared.settings.reaches(StepName.UPLOAD):
+        if shared.rejection is not None or not shared.settings.sends(StepName.UPLOAD):
             return
         waiting = sum(1 for _ in shared.shards(Phase.START))
         room = shared.settings.batches_in_flight + AHEAD - shared.open_batches() - waiting
@@ -84,7 +84,7 @@ class StartLane:
 
     def calls(self, now: float) -> Iterator[Call]:
         shared = self._shared
-        if shared.rejection is not None or not shared.settings.reaches(StepName.START):
+        if shared.rejection is not None or not shared.settings.sends(StepName.START):
             return
         for shard in list(shared.shards(Phase.START)):
             if shared.backoff(("start", shard.name)).due > now:

@@ -1,13 +1,13 @@
 """The lane that watches: one look at all open batches at a time, and what a batch that failed means."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from batchflow import clock, failpoints, files
+from batchflow import clock, failpoints
 from batchflow.engine.lanes import Call, Failure, Shared, batch_event, event, for_a_human
 from batchflow.engine.sending import UNSEEN_TRIES, StartLane, is_queue_full, queue_full, reject
+from batchflow.engine.stalling import Movement
 from batchflow.errors import NEEDS_HUMAN, ProviderDoubt, ProviderRefused, ProviderUntrusted
 from batchflow.journal.events import Event
 from batchflow.journal.state import Phase, ShardState
@@ -55,6 +55,7 @@ class PollLane:
         self._step = Poll(shared.provider)
         self._gone: dict[str, Absence] = {}
         self._silent: dict[str, float] = {}
+        self._movement = Movement(shared.run.folder.progress, shared.settings.stalled_after)
 
     def calls(self, now: float) -> Iterator[Call]:
         shared = self._shared
@@ -86,7 +87,9 @@ class PollLane:
         if changed:
             self._record(changed, now)
         shared.rhythm.looked(now, changed=bool(changed))
-        self._write_progress(sighting)
+        since = {shard.batch.batch_id: shard.batch.seen for shard in call.subject.values() if shard.batch is not None}
+        for line in self._movement.look(sighting.batches, since):
+            shared.say(line)
 
     def _hear(self, sighting: Sighting, now: float) -> None:
         """Wait for the result files of batches that have ended without naming any; never take them for nothing."""
@@ -130,7 +133,9 @@ class PollLane:
     def _react(self, shard: ShardState, batch: Batch, cause: Cause, words: str, now: float) -> None:
         """A failed batch did nothing and cost nothing; its cause says what to do with its shard."""
         shared = self._shared
-        if cause == "token_limit":
+        if not shared.settings.buys:  # nothing is done about it
+            shared.say(f"batch {batch.id} failed by itself: {words}")
+        elif cause == "token_limit":
             queue_full(shared, shard, now, words)
         elif cause == "no_money":
             code = next(error.code for error in batch.errors if error.code in NEEDS_HUMAN)
@@ -186,12 +191,6 @@ class PollLane:
             yield max(self._shared.rhythm.due, self._shared.backoff(POLL).due)
             moments = (absence.since + self._shared.settings.settle for absence in self._gone.values())
             yield from (moment for moment in moments if moment > now)
-
-    def _write_progress(self, sighting: Sighting) -> None:
-        """Live counts for `status`: no truth, replaced without waiting for the disk."""
-        counts = {batch_id: dict(batch.counts) for batch_id, batch in sighting.batches.items()}
-        record = {"time": clock.stamp(), "batches": counts}
-        files.replace_unsynced(self._shared.run.folder.progress, json.dumps(record).encode())
 
 
 def _failure(batch: Batch) -> tuple[Cause | None, str]:

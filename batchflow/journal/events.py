@@ -4,7 +4,7 @@
 | --- | --- | --- | --- |
 | journal | | version, run | the first line |
 | writer | | writer, host, pid, boot, batchflow | a process took over the writing |
-| built | build | requests, shards | the request files of this round are on disk |
+| built | build | requests, shards (retry) | the request files of this round are on disk (retry: asked for by name) |
 | uploaded | upload | file_id, bytes, created_at | a shard's file is at the provider |
 | intent | start | intent, file_id | a batch is about to be created |
 | receipt | start | intent, batch_id, adopted | it was created (adopted: found again after a doubt) |
@@ -15,6 +15,8 @@
 | rejected | poll | code, message, rows | the shard failed for a cause of ours; it stays unsent |
 | collected | collect | batch_id, files, account | every answer of a batch is on disk and counted |
 | loaded | load | database, rows | the tables hold what was collected so far |
+| cancel | | batches | the user wants the open batches of this round to end, and nothing more to be sent |
+| resumed | | requests | the user agreed to send the rest of a cancelled run |
 """
 
 import hashlib
@@ -44,7 +46,11 @@ PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
     "rejected": frozenset({"code", "message", "rows"}),
     "collected": frozenset({"batch_id", "files", "account"}),
     "loaded": frozenset({"database", "rows"}),
+    "cancel": frozenset({"batches"}),
+    "resumed": frozenset({"requests"}),
 }
+# what a payload may have beside them
+OPTIONAL: Final[Mapping[str, frozenset[str]]] = {"built": frozenset({"retry"})}
 
 # Texts that stay as they are: names and hashes of ours, and the ids by which the provider knows its files and batches.
 _EXACT: Final = frozenset(
@@ -74,7 +80,7 @@ class Event:
         wanted = PAYLOADS.get(self.kind)
         if wanted is None:
             raise ValueError(f"unknown kind of event: {self.kind}")
-        if wanted != self.payload.keys():
+        if not wanted <= self.payload.keys() <= wanted | OPTIONAL.get(self.kind, frozenset()):
             raise ValueError(f"{self.kind}: payload has {sorted(self.payload)}, wanted {sorted(wanted)}")
 
 

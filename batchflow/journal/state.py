@@ -48,7 +48,8 @@ class Intent:
 @dataclass(slots=True)
 class ShardState:
     """One request file of one round, and all that happened to it. lines: what is sent; fewer than the requests where
-    one line answers several.
+    one line answers several. again: requests that have a final outcome already, and keep it until they have a new one.
+    ended_by_cancel: its batch was open when the run was cancelled.
     """
 
     round: int
@@ -57,12 +58,14 @@ class ShardState:
     bytes: int
     sha256: str
     lines: int = 0
+    again: int = 0
     file_id: str = ""
     file_created_at: float | None = None
     intents: list[Intent] = field(default_factory=list)
     batches: list[BatchState] = field(default_factory=list)
     rejected: Mapping[str, Any] | None = None
     collected: Mapping[str, Any] | None = None
+    ended_by_cancel: bool = False
 
     @property
     def name(self) -> str:
@@ -95,10 +98,15 @@ class ShardState:
 
 @dataclass(slots=True)
 class RunState:
-    """The fold of a journal."""
+    """The fold of a journal. retries: the rounds that ask again on purpose, with what their event says of it.
+    cancelled: the user wants no more, and has not taken it back. uncounted: rounds that are no matter of `max_rounds`.
+    """
 
     run: str = ""
     rounds: dict[int, dict[int, ShardState]] = field(default_factory=dict)
+    retries: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    uncounted: frozenset[int] = frozenset()
+    cancelled: bool = False
     loaded: Mapping[str, Any] | None = None
     updated: str = ""
 
@@ -106,6 +114,11 @@ class RunState:
     def round(self) -> int:
         """The newest round built."""
         return max(self.rounds, default=0)
+
+    @property
+    def counted(self) -> int:
+        """Rounds that count against `max_rounds`: those that asked, since the user last asked for more."""
+        return sum(round_ > 0 for round_ in self.rounds.keys() - self.uncounted)
 
     def shards(self, round_: int | None = None) -> Iterator[ShardState]:
         """Shards in order; of one round, or of all."""
@@ -146,25 +159,44 @@ def apply(state: RunState, event: Event) -> None:
         case "writer":
             _reopen(state)
         case "built":
-            state.rounds[event.round] = {
-                entry["shard"]: ShardState(
-                    event.round,
-                    entry["shard"],
-                    entry["requests"],
-                    entry["bytes"],
-                    entry["sha256"],
-                    lines=entry.get("lines", entry["requests"]),
-                )
-                for entry in event.payload["shards"]
-            }
+            _build(state, event)
         case "loaded":
             state.loaded = event.payload
+        case "cancel" | "resumed":
+            _change_mind(state, cancelled=event.kind == "cancel")
         case _:
             if event.shard not in state.rounds.get(event.round, {}):
                 raise ValueError(f"{event.kind}: {shard_name(event.round, event.shard)} was never built")
             _apply_to_shard(state.shard(event.round, event.shard), event)
             if event.kind == "collected":
                 state.loaded = None  # the tables lack this one
+                state.shard(event.round, event.shard).ended_by_cancel = state.cancelled
+
+
+def _build(state: RunState, event: Event) -> None:
+    state.rounds[event.round] = {
+        entry["shard"]: ShardState(
+            event.round,
+            entry["shard"],
+            entry["requests"],
+            entry["bytes"],
+            entry["sha256"],
+            lines=entry.get("lines", entry["requests"]),
+            again=entry.get("again", 0),
+        )
+        for entry in event.payload["shards"]
+    }
+    retry = event.payload.get("retry")
+    if retry is not None:  # asked for by the user: rounds are counted anew
+        state.retries[event.round] = retry
+        state.uncounted |= {round_ for round_ in state.rounds if round_ < event.round}
+
+
+def _change_mind(state: RunState, *, cancelled: bool) -> None:
+    """What is cancelled costs none of the rounds that the user allows."""
+    state.cancelled = cancelled
+    if cancelled:
+        state.uncounted |= {state.round}
 
 
 def _reopen(state: RunState) -> None:

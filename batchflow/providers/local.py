@@ -40,6 +40,14 @@ class LocalServer:
         self.base_url = ""
         self.token = ""
 
+    def stop_if_running(self) -> None:
+        """End a server that a former command left running; none is started for it."""
+        with self._lock:
+            info = self._find()
+            if info is not None:
+                self._connect(info)
+        self.stop()
+
     def ensure(self) -> None:
         """A running server, after which base_url and token hold. Safe to call from any thread, and cheap."""
         with self._lock:

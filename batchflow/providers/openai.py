@@ -99,7 +99,7 @@ class OpenAIProvider:
                 raise ProviderDoubt(f"the download of {file_id} was cut: {received} of {expected} bytes")
 
     def cancel(self, batch_id: str) -> Batch | None:
-        raw = _or_none(lambda: _reply(lambda: self._brief.batches.with_raw_response.cancel(batch_id)))
+        raw = _or_none(lambda: _reply(lambda: self._once.batches.with_raw_response.cancel(batch_id)))
         return None if raw is None else parse_batch(raw)
 
     def file_page(self, after: str | None) -> FilePage:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from batchflow.results.lines import parse, records
 from batchflow.results.outcome import Answer, Outcome
@@ -12,10 +12,17 @@ from batchflow.results.outcome import Answer, Outcome
 
 @dataclass(slots=True)
 class Account:
-    """Requests by outcome, final and owed (together they are all requests), and lines that are nobody's outcome."""
+    """Requests by outcome, final and owed (together they are all requests), and lines that are nobody's outcome.
+
+    Where a round asks again for what has a final outcome: replaced counts the earlier outcomes in place of which there
+    is a new final one, kept the repetitions that came to none, by kind; their earlier outcome stands.
+    """
 
     final: Counter[str] = field(default_factory=Counter)
     owed: Counter[str] = field(default_factory=Counter)
+    replaced: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    retaken: int = 0  # of the replaced, those that another run had bought
     doubled: int = 0  # further lines of a request that has its outcome
     conflicting: int = 0  # of these, final ones that say something else
     unknown: int = 0  # lines of a custom_id that was not in the shard
@@ -40,13 +47,18 @@ class Account:
         self.owed.update(other.owed)
         self._add_settled(other)
 
-    def follow_with(self, later: Self) -> None:
-        """Take in a later round: it asked again exactly what was owed."""
+    def follow_with(self, later: Self, left: Mapping[str, int] | None = None) -> None:
+        """Take in a later round: it asked again what was owed, all but what was left aside."""
         self.owed = Counter(later.owed)
+        self.owed.update(left or {})
+        self.kept.clear()  # of the newest round alone
         self._add_settled(later)
 
     def _add_settled(self, other: Self) -> None:
         self.final.update(other.final)
+        self.final.subtract(other.replaced)
+        self.kept.update(other.kept)
+        self.retaken += other.retaken
         self.doubled += other.doubled
         self.conflicting += other.conflicting
         self.unknown += other.unknown
@@ -54,9 +66,12 @@ class Account:
         self.out_of_money += other.out_of_money
 
     def to_json(self) -> dict[str, Any]:
+        again = {name: getattr(self, name) for name in ("replaced", "kept")}
         return {
             "final": dict(sorted(self.final.items())),
             "owed": dict(sorted(self.owed.items())),
+            **{name: dict(sorted(counts.items())) for name, counts in again.items() if counts},
+            **({"retaken": self.retaken} if self.retaken else {}),
             "doubled": self.doubled,
             "conflicting": self.conflicting,
             "unknown": self.unknown,
@@ -66,19 +81,28 @@ class Account:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        # older journals have no `conflicting`
+        # older journals have no `conflicting`; replaced and kept are there only where something was asked again
         counts = {name: value[name] for name in ("doubled", "unknown", "unreadable", "out_of_money")}
         conflicting = value.get("conflicting", 0)
-        return cls(final=Counter(value["final"]), owed=Counter(value["owed"]), conflicting=conflicting, **counts)
+        final, owed = Counter(value["final"]), Counter(value["owed"])
+        replaced, kept = (Counter(value.get(name, {})) for name in ("replaced", "kept"))
+        return cls(final, owed, replaced, kept, value.get("retaken", 0), conflicting=conflicting, **counts)
+
+
+class Earlier(NamedTuple):
+    """The final outcome that a request had before it was asked again; taken: another run had bought it."""
+
+    outcome: str
+    taken: bool = False
 
 
 class Reading:
     """One pass over a shard's result files. A request's outcome is its first line with the model's word, else its first
     final error, else its first line.
 
-    judge: what makes an answer of a line. serves: how many requests a line answers, where it is not one. raw: each
-    answer carries its line. Iterate once; `account` and `owed` are complete afterwards. Memory is bounded by the shard,
-    never by the run.
+    judge: what makes an answer of a line. serves: how many requests a line answers, where it is not one. earlier: the
+    final outcome that a request had before it was asked again. raw: each answer carries its line. Iterate once;
+    `account`, `owed` and `kept` are complete afterwards. Memory is bounded by the shard, never by the run.
     """
 
     def __init__(
@@ -88,15 +112,18 @@ class Reading:
         judge: Callable[[bytes], Answer | None] = parse,
         *,
         serves: Mapping[str, int] | None = None,
+        earlier: Mapping[str, Earlier] | None = None,
         raw: bool = False,
     ) -> None:
         self._open = dict.fromkeys(expected)  # in the shard's order; the outcome-less ones are left at the end
         self._paths, self._judge, self._raw = paths, judge, raw
         self.serves = serves or {}
+        self._earlier = earlier or {}
         self._said: dict[str, int] = {}  # the model's word on a request, as a hash
         self._waiting: dict[str, Answer] = {}  # a paid answer may still follow
         self.account = Account()
         self.owed: dict[str, Outcome] = {}
+        self.kept: set[str] = set()  # asked again in vain: the earlier outcome stands
 
     def __iter__(self) -> Iterator[Answer]:
         for path in self._paths:
@@ -135,7 +162,7 @@ class Reading:
         earlier = self._waiting.pop(answer.custom_id, None)
         self.account.doubled += earlier is not None
         self.account.conflicting += earlier is not None and not earlier.owed
-        self.account.final[answer.outcome] += self._weight(answer.custom_id)
+        self._count_final(answer)
         self._said[answer.custom_id] = _word(answer)
         del self._open[answer.custom_id]
 
@@ -144,15 +171,29 @@ class Reading:
         for custom_id in self._open:
             answer = self._waiting.get(custom_id)
             if answer is not None and not answer.owed:
-                self.account.final[answer.outcome] += self._weight(custom_id)
+                self._count_final(answer)
                 yield answer
                 continue
-            outcome = Outcome.MISSING if answer is None else answer.outcome
-            self.owed[custom_id] = outcome
-            self.account.owed[outcome] += self._weight(custom_id)
+            self._count_owed(custom_id, Outcome.MISSING if answer is None else answer.outcome)
             if answer is not None:
                 self.account.out_of_money += answer.out_of_money
                 yield answer
+
+    def _count_final(self, answer: Answer) -> None:
+        weight = self._weight(answer.custom_id)
+        self.account.final[answer.outcome] += weight
+        earlier = self._earlier.get(answer.custom_id)
+        if earlier is not None:
+            self.account.replaced[earlier.outcome] += weight
+            self.account.retaken += weight * earlier.taken
+
+    def _count_owed(self, custom_id: str, outcome: Outcome) -> None:
+        if custom_id in self._earlier:
+            self.kept.add(custom_id)
+            self.account.kept[outcome] += self._weight(custom_id)
+        else:
+            self.owed[custom_id] = outcome
+            self.account.owed[outcome] += self._weight(custom_id)
 
     def _weight(self, custom_id: str) -> int:
         """How many requests the line answers."""

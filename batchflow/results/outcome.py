@@ -23,6 +23,9 @@ class Outcome(StrEnum):
     IN_FLIGHT = "in_flight"  # not an outcome yet: a batch that holds the request has not ended
 
 
+OWED: Final = (Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING, Outcome.UNSENT, Outcome.IN_FLIGHT)
+FINAL: Final = tuple(kind for kind in Outcome if kind not in OWED)
+
 DESCRIBED: Final[Mapping[Outcome, str]] = {
     Outcome.ANSWERED: "the model answered",
     Outcome.REFUSED: "the model declined to answer",

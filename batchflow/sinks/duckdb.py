@@ -81,10 +81,18 @@ class Sink(StoreUser):
         """
         return self._store.change(lambda: self._begin(plan, folder))
 
-    def load_shard(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow], owed: Owed) -> int:
+    def load_shard(
+        self,
+        run_id: str,
+        batch: BatchRow,
+        answers: Iterable[ResponseRow],
+        owed: Owed,
+        kept: Callable[[], Collection[str]] = frozenset,
+    ) -> int:
         """Put the answers of one batch into the tables in one transaction; loading it again replaces them.
 
-        Requests in `owed` (read after `answers` has ended) keep their kind, the others of this shard are final.
+        Requests in `owed` (read after `answers` has ended) keep their kind, the others of this shard are final; those
+        in `kept` were asked again in vain and stay what an earlier round made of them.
         Returns the number of answers. Errors: SinkError where an answer is doubled or belongs to no request.
         """
         with self._store.transaction():
@@ -92,6 +100,8 @@ class Sink(StoreUser):
             kinds = self._append(run_id, batch, answers)
             answered = len(kinds)
             kinds.update(owed if isinstance(owed, Mapping) else owed())
+            for custom_id in kept():
+                kinds.pop(custom_id, None)
             self._settle(run_id, batch, kinds)
             if batch.round:  # what was taken over came in no batch of this run
                 self._insert_batch(run_id, batch)
@@ -123,6 +133,19 @@ class Sink(StoreUser):
     def drop_run(self, run_id: str) -> None:
         """Take all of a run out of the tables."""
         self._change_runs(lambda: self._delete_run(run_id))
+
+    def forget(self, run_id: str) -> bool:
+        """Take a run out of the tables for good; False where they do not have it. Tables of another layout are left:
+        they are dropped as a whole when they are next loaded into.
+        """
+        with explained(self._store.path):
+            if layout.survey(self._store) is not Layout.CURRENT:
+                return False
+            known = self._store.rows("SELECT 1 FROM runs WHERE run_id = ?", [run_id])
+        if known:
+            self.drop_run(run_id)
+            self.refresh()
+        return bool(known)
 
     def account(self, run_id: str) -> tuple[dict[str, int], dict[str, int]]:
         """Requests of a run by final outcome and by kind of owed, as the tables have it. One with neither counts as

@@ -24,6 +24,8 @@ COLUMNS: Final = (
 )
 # what follows them where one line serves several requests: the custom_id of that line
 ASKED_AS: Final = "asked_as"
+# what ends the row in a round that asks again on purpose: the final outcome there is; `taken`: another run bought it
+EARLIER: Final = "earlier"
 _BUILT: Final = (
     "CREATE TABLE built (custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, replicate INTEGER, "
     "body_sha256 VARCHAR, shard INTEGER, line INTEGER)"
@@ -62,11 +64,15 @@ class Mapped(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A request that a later round asks again, and where it stands in that round's files."""
+    """A request line that a later round asks again, and where it stands in that round's files. earlier: the final
+    outcome that it has, where it is asked again on purpose; taken: another run had bought that.
+    """
 
     custom_id: str
     shard: int
     line: int
+    earlier: str | None = None
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +139,22 @@ class MapWriter:
         self._context.__exit__(kind, error, trace)
 
 
-def write_later(previous: Path, chosen: Iterable[Sequence[Chosen]], target: Path) -> None:
-    """The map of a later round: the chosen requests of the previous one, at their new places."""
+def write_later(first: Sequence[Path], chosen: Iterable[Sequence[Chosen]], target: Path) -> None:
+    """The map of a later round: the chosen requests of the first one, at their new places."""
     with map_database() as con:
-        con.execute("CREATE TABLE chosen (custom_id VARCHAR, shard INTEGER, line INTEGER)")
+        con.execute(
+            "CREATE TABLE chosen (custom_id VARCHAR, shard INTEGER, line INTEGER, earlier VARCHAR, taken BOOLEAN)"
+        )
         for part in chosen:
             with con.appender("chosen") as appender:
                 appender.append_rows(part)
+        every = " UNION ALL ".join(f"SELECT * FROM {parquet(path)}" for path in first)
+        on_purpose = con.execute("SELECT count(earlier) FROM chosen").fetchall() != [(0,)]
         publish(
             con,
-            f"SELECT m.* REPLACE (c.shard AS shard, c.line AS line) FROM {parquet(previous)} m "
-            f"JOIN chosen c ON c.custom_id = m.{asked_as(con, previous)} ORDER BY c.shard, c.line, m.row_number",
+            f"SELECT m.* REPLACE (c.shard AS shard, c.line AS line){f', c.{EARLIER}, c.taken' if on_purpose else ''} "
+            f"FROM ({every}) m JOIN chosen c ON c.custom_id = m.{asked_as(con, first[0])} "
+            "ORDER BY c.shard, c.line, m.row_number",
             target,
             {},
         )
@@ -151,8 +162,27 @@ def write_later(previous: Path, chosen: Iterable[Sequence[Chosen]], target: Path
 
 def asked_as(con: "DuckDBPyConnection", path: Path) -> str:
     """The column of a map with the custom_id of the line that answers a request: its own, where none serves several."""
+    return ASKED_AS if _has(con, path, ASKED_AS) else "custom_id"
+
+
+def _has(con: "DuckDBPyConnection", path: Path, column: str) -> bool:
     described = con.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
-    return ASKED_AS if any(name == ASKED_AS for name, *_ in described) else "custom_id"
+    return any(name == column for name, *_ in described)
+
+
+def earlier_outcomes(path: Path, shard: int) -> dict[str, tuple[str, bool]]:
+    """The lines of a shard that ask again for what has a final outcome, by custom_id: that outcome, and whether another
+    run had bought it.
+    """
+    with map_database() as con:
+        if not _has(con, path, EARLIER):
+            return {}
+        rows = con.execute(
+            f"SELECT DISTINCT {asked_as(con, path)}, {EARLIER}, taken FROM {parquet(path)} "
+            f"WHERE shard = ? AND {EARLIER} IS NOT NULL",
+            [shard],
+        ).fetchall()
+    return {custom_id: (outcome, taken) for custom_id, outcome, taken in rows}
 
 
 def served(path: Path, shard: int) -> dict[str, int]:
@@ -216,6 +246,19 @@ def count_shared(paths: Sequence[Path], others: Iterable[Others]) -> int:
             con.execute(f"INSERT INTO keys {select_others(con, other, 'request_key')}")
         shared = "SELECT count(*) FROM {} WHERE request_key IN (SELECT request_key FROM keys)"
         return sum(int(con.execute(shared.format(parquet(path))).fetchall()[0][0]) for path in paths)
+
+
+def count_keys(requests: Iterable[Others], elsewhere: Iterable[Others]) -> tuple[int, int]:
+    """How many different request_keys there are among some requests, and how many of them nowhere else."""
+    with map_database() as con:
+        for name, parts in (("here", requests), ("elsewhere", elsewhere)):
+            con.execute(f"CREATE TABLE {name} (request_key VARCHAR)")
+            for part in parts:
+                con.execute(f"INSERT INTO {name} {select_others(con, part, 'request_key')}")
+        return con.execute(
+            "SELECT count(DISTINCT request_key), count(DISTINCT request_key) FILTER "
+            "(request_key NOT IN (SELECT request_key FROM elsewhere)) FROM here"
+        ).fetchall()[0]
 
 
 class CellCount(NamedTuple):

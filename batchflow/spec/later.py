@@ -15,7 +15,6 @@ KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
         "send": "remove it: what leaves the machine is the rendered prompt, so only columns that it names",
     },
     ("retry",): {"outcomes": "remove it: expired, cancelled, missing and overloaded requests are tried again"},
-    ("polling",): {"stalled_after": "remove it; `batchflow status` shows since when a batch has been running"},
     ("output",): {
         "delete_remote": "remove it; files at the provider stay until you delete them there",
         "expires_after": "remove it; files at the provider stay until you delete them there",

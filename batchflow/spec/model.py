@@ -17,7 +17,7 @@ from batchflow.spec.data import DataSpec
 from batchflow.spec.design import DesignSpec
 from batchflow.spec.endpoints import CHAT, Endpoint
 from batchflow.spec.provider import LOCAL, ProviderSpec
-from batchflow.spec.units import Duration, Size
+from batchflow.spec.units import Duration, LongDuration, Size
 
 SPEC_VERSION: Final = 1
 
@@ -76,6 +76,13 @@ class PollingSpec(Strict):
         "Shorten it for the local provider.",
         examples=["60s", "0.2s"],
         json_schema_extra={"default": "60s"},
+    )
+    stalled_after: LongDuration = Field(
+        default=93_600.0,
+        description="How long a batch may show no change before it is said that it has stalled: 90m, 26h; at most 30 "
+        "days (720h). It is watched on all the same.",
+        examples=["26h"],
+        json_schema_extra={"default": "26h"},
     )
 
 

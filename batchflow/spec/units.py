@@ -13,7 +13,9 @@ SIZE_PATTERN: Final = r"^(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(?:kB|MB|GB|KiB|MiB)$
 
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _BYTES: Final = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20}
+_HOUR: Final = Decimal(3600)
 _DAY: Final = Decimal(86_400)
+_MONTH: Final = 30 * _DAY
 _SMALLEST_SIZE: Final = 1_000
 _LARGEST_SIZE: Final = 200_000_000
 _QUANTITY: Final = re.compile(r"^\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([^\s0-9]*)\s*$", re.ASCII)
@@ -53,6 +55,15 @@ def _plain(number: Decimal) -> str:
 
 def parse_duration(value: Any) -> float:
     """Seconds of `500ms`, `0.1s`, `60s`, `5m`, `1h`; more than nothing, at most a day."""
+    return _duration(value, _DAY, "a day")
+
+
+def parse_long_duration(value: Any) -> float:
+    """As `parse_duration`, up to 30 days."""
+    return _duration(value, _MONTH, "30 days (720h)")
+
+
+def _duration(value: Any, longest: Decimal, in_words: str) -> float:
     number, unit = _quantity(value, "60s")
     if not unit:
         raise refuse(f"{KEY} has no unit", f"write {_plain(number)}s for seconds (other units: ms, m, h)")
@@ -63,8 +74,10 @@ def parse_duration(value: Any) -> float:
             f"write {_plain(number)}{meant}" if meant else "write e.g. 500ms, 60s, 5m or 1h",
         )
     seconds = number * _SECONDS[unit]
-    if not 0 < seconds <= _DAY:
-        raise refuse(f"{KEY} is {_plain(seconds)} seconds; it must be more than 0 and at most a day", "write e.g. 60s")
+    if not 0 < seconds <= longest:
+        raise refuse(
+            f"{KEY} is {_plain(seconds)} seconds; it must be more than 0 and at most {in_words}", "write e.g. 60s"
+        )
     return float(seconds)
 
 
@@ -86,8 +99,9 @@ def parse_size(value: Any) -> int:
 
 
 def duration_text(seconds: float) -> str:
-    """The duration in the largest unit that says it exactly: 60.0 -> `60s`, 0.1 -> `0.1s`."""
-    return f"{_plain(Decimal(repr(seconds)))}s"
+    """The duration as people write it: 60.0 -> `60s`, 0.1 -> `0.1s`, 93600.0 -> `26h`."""
+    exact = Decimal(repr(seconds))
+    return f"{_plain(exact / _HOUR)}h" if exact % _HOUR == 0 else f"{_plain(exact)}s"
 
 
 def size_text(size: int) -> str:
@@ -98,12 +112,12 @@ def size_text(size: int) -> str:
     return str(size)
 
 
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration),
+_AS_TEXT: Final = (
     PlainSerializer(duration_text, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
-]
+)
+Duration = Annotated[float, BeforeValidator(parse_duration), *_AS_TEXT]
+LongDuration = Annotated[float, BeforeValidator(parse_long_duration), *_AS_TEXT]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),

@@ -1,34 +1,29 @@
-"""Write what will be sent: rows and template to request files of round 1, and of what is owed to those of a later one.
+"""Write what will be sent: rows and template to the request files of round 1.
 
 Free to repeat until it is published. Crash windows: `build.before-publish` (a nameless folder, swept by the next
-command), `build.after-publish` (a run of which nothing was sent), `round.before-publish` and `round.after-publish`
-(files without an event: written again, byte for byte, before anything of the round is sent).
+command), `build.after-publish` (a run of which nothing was sent).
 """
 
 import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from batchflow import failpoints, files
+from batchflow import files
 from batchflow.errors import DataError, Fault, SetupError, SpecError
 from batchflow.identity import custom_id, json_text, sha256_hex
 from batchflow.journal.events import Event
-from batchflow.journal.state import RunState
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.shards import Shard, ShardCutter, custom_id_of, shard_name
+from batchflow.plan.shards import Shard, ShardCutter, custom_id_of
 from batchflow.plan.study import Study
 from batchflow.prompts.check import inputs_of
 from batchflow.prompts.template import RowFaults
-from batchflow.results.outcome import Outcome
-from batchflow.sources.maps import Built, Chosen, MapWriter, write_later
+from batchflow.sources.maps import Built, MapWriter
 from batchflow.sources.rows import Chunk, Rows
 from batchflow.sources.settling import TAKEN_SHARD, Placed, SettlingWriter
 from batchflow.spec.endpoints import EMBEDDINGS
 from batchflow.steps.base import StepName
-from batchflow.steps.collect import read_shard
 from batchflow.steps.take import TAKEN_ROUND, Prior, copy_answers, finals_of
 
 CHUNK: Final = 2_000  # requests rendered at a time, but for the last row's
@@ -271,50 +266,20 @@ def _check_disk(folder: RunFolder, rows: int, first: list[Rendered]) -> None:
         )
 
 
-def built_event(round_: int, shards: Iterable[Shard]) -> Event:
-    shards = list(shards)
+def built_event(
+    round_: int,
+    shards: Iterable[Shard],
+    *,
+    again: Mapping[int, int] | None = None,
+    retry: Mapping[str, Any] | None = None,
+) -> Event:
+    """again: the requests of each shard that have a final outcome already. retry: what was asked for by name."""
+    shards, again = list(shards), again or {}
     entries = [
         {"shard": s.number, "requests": s.requests, "bytes": s.bytes, "sha256": s.sha256}
         | ({"lines": s.lines} if s.lines != s.requests else {})
+        | ({"again": again[s.number]} if again.get(s.number) else {})
         for s in shards
     ]
-    payload = {"requests": sum(shard.requests for shard in shards), "shards": entries}
-    return Event("built", payload, step=StepName.BUILD, round=round_)
-
-
-def build_later(folder: RunFolder, state: RunState, *, requests: int, bytes_: int) -> Event:
-    """Write the next round: the lines of everything owed, taken from the files of the last round as they are.
-
-    Returns the event that makes the round true.
-    """
-    last, next_ = state.round, state.round + 1
-    for leftover in folder.requests.glob(f"r{next_}[-.]*"):
-        leftover.unlink()
-    with ShardCutter(folder, next_, requests=requests, bytes_=bytes_) as cutter:
-        chosen = (part for shard in state.shards(last) for part in _owed(folder, last, shard.number, state, cutter))
-        write_later(folder.map(last), chosen, folder.map(next_))
-        failpoints.hit("round.before-publish")
-        shards = cutter.close()
-    failpoints.hit("round.after-publish")
-    return built_event(next_, shards)
-
-
-def _owed(folder: RunFolder, last: int, number: int, state: RunState, cutter: ShardCutter) -> Iterator[list[Chosen]]:
-    """Copy the owed lines of one shard of the last round; says where they went."""
-    collected = state.shard(last, number).collected
-    if collected is None or not collected["account"]["owed"]:
-        return
-    reading = read_shard(folder, last, number, [file["name"] for file in collected["files"]]).run()
-    owed: dict[str, Outcome] = reading.owed
-    serves = reading.serves
-    with folder.shard(shard_name(last, number)).open("rb") as handle:
-        while part := list(islice(handle, CHUNK)):
-            placed = []
-            for line in part:
-                name = custom_id_of(line)
-                if name in owed:
-                    model, inputs = travels_of(line)
-                    place = cutter.add(line, group=model, inputs=inputs, serves=serves.get(name, 1))
-                    placed.append(Chosen(name, *place))
-            if placed:
-                yield placed
+    payload: dict[str, Any] = {"requests": sum(shard.requests for shard in shards), "shards": entries}
+    return Event("built", payload | ({} if retry is None else {"retry": retry}), step=StepName.BUILD, round=round_)

@@ -16,12 +16,12 @@ from batchflow.plan.folder import RESULT_KINDS, ResultKind, RunFolder
 from batchflow.plan.model import read_plan
 from batchflow.plan.shards import shard_ids, shard_name
 from batchflow.providers.base import BatchProvider
-from batchflow.results.account import Reading
+from batchflow.results.account import Earlier, Reading
 from batchflow.results.judge import judge_of
 from batchflow.results.lines import is_json, parse, survey
 from batchflow.results.outcome import Answer
 from batchflow.results.taken import TakenJudge
-from batchflow.sources.maps import served
+from batchflow.sources.maps import earlier_outcomes, served
 from batchflow.steps.base import StepName
 
 SAME_TRIES: Final = 5  # then a file whose size nobody knows is taken to be all there is
@@ -174,4 +174,8 @@ def read_shard(folder: RunFolder, round_: int, shard: int, names: Iterable[str],
     if round_ == 0:
         judge = TakenJudge(judge)
     serves = served(folder.map(round_), shard) if plan.duplicates == "share" else None
-    return Reading(expected, [path for path in paths if path.exists()], judge, serves=serves, raw=raw)
+    earlier = None
+    if round_ > 1:
+        earlier = {name: Earlier(*each) for name, each in earlier_outcomes(folder.map(round_), shard).items()}
+    there = [path for path in paths if path.exists()]
+    return Reading(expected, there, judge, serves=serves, earlier=earlier, raw=raw)

@@ -52,7 +52,8 @@ def nodes(state: RunState) -> Iterator[Node]:
     for round_ in sorted(state.rounds):
         if round_ < state.round and round_ < FIRST_ASKED:  # what was taken over is part of building
             continue
-        before = () if round_ <= FIRST_ASKED else (f"{StepName.LOAD}:r{round_ - 1}",)
+        asked = [each for each in state.rounds if FIRST_ASKED <= each < round_]
+        before = (f"{StepName.LOAD}:r{max(asked)}",) if asked else ()
         yield Node(StepName.BUILD, round_, "", before, "done")
         for shard in state.shards(round_) if round_ >= FIRST_ASKED else ():
             yield from _mapped(shard)

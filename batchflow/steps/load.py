@@ -74,7 +74,7 @@ class Loader:
         names = [file["name"] for file in collected["files"]]
         reading = read_shard(self.folder, shard.round, shard.number, names)
         rows = (_row(answer, raw=self._plan.raw) for answer in reading)
-        return sink.load_shard(self._plan.run, _batch_row(shard), rows, lambda: reading.owed)
+        return sink.load_shard(self._plan.run, _batch_row(shard), rows, lambda: reading.owed, lambda: reading.kept)
 
     def _run_row(self, state: RunState) -> RunRow:
         account = account_of(state)

@@ -1,5 +1,6 @@
 """What a run has come to, folded from its journal alone: the account, the state's name, the batches accepted."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from batchflow.journal.state import IN_FLIGHT, Phase, RunState
@@ -8,30 +9,48 @@ from batchflow.results.outcome import Outcome
 
 
 class State(StrEnum):
-    """complete: every request has a final outcome. partial: the last round has ended and some are owed."""
+    """complete: every request has a final outcome. partial: the last round has ended and some are owed. cancelled: the
+    user wants no more, nothing is at the provider, and some are owed.
+    """
 
     COMPLETE = "complete"
     PARTIAL = "partial"
+    CANCELLED = "cancelled"
     IN_PROGRESS = "in_progress"
 
 
 def account_of(state: RunState) -> Account:
     """The account of the whole run: the last round's word on what is owed, every round's on what is final."""
     total = Account()
+    left: Mapping[str, int] = {}
     for round_ in sorted(state.rounds):
-        here = Account()
-        for shard in state.shards(round_):
-            if shard.collected is not None:
-                here.add(Account.from_json(shard.collected["account"]))
-            else:
-                flying = shard.phase in IN_FLIGHT
-                here.owed[Outcome.IN_FLIGHT if flying else Outcome.UNSENT] += shard.requests
-        total.follow_with(here)
+        if round_ in state.retries:
+            left = state.retries[round_]["left"]
+        total.follow_with(_account_of_round(state, round_), left)
     return total
 
 
+def _account_of_round(state: RunState, round_: int) -> Account:
+    """What is asked again keeps its earlier outcome until there is another one, so it is not owed meanwhile."""
+    here = Account()
+    for shard in state.shards(round_):
+        if shard.collected is not None:
+            here.add(Account.from_json(shard.collected["account"]))
+        elif waiting := shard.requests - shard.again:
+            here.owed[Outcome.IN_FLIGHT if shard.phase in IN_FLIGHT else Outcome.UNSENT] += waiting
+    return here
+
+
+def owed_now(state: RunState) -> int:
+    """Requests of the newest round that are owed: those that the next one would ask by itself."""
+    return _account_of_round(state, state.round).owed.total() if state.rounds else 0
+
+
 def state_of(state: RunState) -> State:
-    if any(shard.phase is not Phase.COLLECTED for shard in state.shards(state.round)):
+    open_ = any(shard.phase is not Phase.COLLECTED for shard in state.shards(state.round))
+    if state.cancelled and not any(True for _ in state.in_flight()):
+        return State.CANCELLED if open_ or account_of(state).owed.total() else State.COMPLETE
+    if open_:
         return State.IN_PROGRESS
     return State.PARTIAL if account_of(state).owed.total() else State.COMPLETE
 
@@ -47,6 +66,10 @@ def may_continue(state: RunState, max_rounds: int) -> bool:
         case State.COMPLETE:
             return False
         case State.PARTIAL:
-            return state.round < max_rounds
+            return state.counted < max_rounds and owed_now(state) > 0
+        case State.CANCELLED:  # once the user agrees
+            return any(shard.collected is None for shard in state.shards(state.round)) or (
+                state.counted < max_rounds and owed_now(state) > 0
+            )
         case State.IN_PROGRESS:
             return True

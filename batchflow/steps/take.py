@@ -36,7 +36,8 @@ class Prior:
             if shard.collected is None:
                 continue
             path = self.folder.map(shard.round)
-            if not shard.collected["account"]["owed"]:
+            account = shard.collected["account"]
+            if not account["owed"] and not account.get("kept"):
                 yield shard, Others(path, shards=[shard.number])
                 continue
             ids = [answer.custom_id for answer in _reading(self, shard) if not answer.owed]
@@ -110,5 +111,7 @@ def taken_events(folder: RunFolder, shards: Sequence[Shard], built: Event) -> li
 
 
 def reused(state: RunState) -> int:
-    """Requests whose answer was taken over."""
-    return sum(shard.requests for shard in state.rounds.get(TAKEN_ROUND, {}).values())
+    """Requests whose answer was taken over, and has not been replaced since by one that was asked for again."""
+    accounts: Iterator[Mapping[str, Any]] = (shard.collected["account"] for shard in state.shards() if shard.collected)
+    replaced = sum(int(account.get("retaken", 0)) for account in accounts)
+    return sum(shard.requests for shard in state.rounds.get(TAKEN_ROUND, {}).values()) - replaced

@@ -12,16 +12,22 @@ from tests.crash.harness import Study, Zygote
 LOST_CREATE = {"fault": "lost_reply", "on": "batches.create", "nth": [1]}
 LOST_UPLOAD = {"fault": "lost_reply", "on": "files.create", "nth": [2]}
 EXPIRY = {"fault": "expire", "nth": [2], "fraction": 0.5}
+STUCK = {"fault": "stuck", "at": "in_progress", "nth": [1, 2]}  # what can only be cancelled
+LEAVE = ("run", "experiment.yaml", "--yes", "--no-wait")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One process after the other is killed at these windows; then the run is finished."""
+    """One process after the other is killed at these windows; then the run is finished. before: a command that comes
+    first; command: the one that is killed, where it is not a plain run.
+    """
 
     name: str
     windows: tuple[str, ...]
     faults: Sequence[dict[str, Any]] = ()
     study: dict[str, Any] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
 
 
 def failpoint_cases() -> Iterator[Case]:
@@ -37,6 +43,11 @@ def failpoint_cases() -> Iterator[Case]:
             case "journal.before-append" | "journal.torn-append" | "journal.after-append":
                 # the passing that records an intent, a receipt, a collection: three very different moments
                 yield Case(name, tuple(f"{name}:{passing}" for passing in (9, 6, 12)))
+            case "cancel.after-event" | "cancel.after-call":
+                yield Case(name, (name,), (STUCK,), before=LEAVE, command=("cancel", "experiment.yaml"))
+            case "forget.before-rows" | "forget.after-rows":
+                run = ("run", "experiment.yaml", "--yes")
+                yield Case(name, (name,), before=run, command=("forget", "experiment.yaml", "--yes"))
             case _:
                 yield Case(name, (name,))
 
@@ -70,8 +81,10 @@ def carry_out(case: Case, folder: Path, zygote: Zygote) -> str:
     """Kill at each window, then finish without any manual step; returns a line about it."""
     with Study.make(folder, zygote, faults=case.faults, **case.study) as study:
         reached = 0
+        if case.before:
+            study.run(*case.before)
         for window in case.windows:
-            ended = study.run(failpoint=window)
+            ended = study.run(*case.command, failpoint=window)
             assert ended.status in {-9, 0}, f"{case.name}: {ended.status}\n{ended.stderr}"
             reached += ended.status == -9
         assert reached or not case.windows, f"{case.name} was never reached"

@@ -113,6 +113,7 @@ class Study:
         settle: str = "0.3s",
         rounds: int = 3,
         delay: float = 0.1,
+        rows_per_second: float | None = None,
         texts: Sequence[str] | None = None,
     ) -> Self:
         project = folder / "project"
@@ -123,7 +124,7 @@ class Study:
         (project / "rows.csv").write_text("id,topic\n" + "\n".join(lines) + "\n")
         spec = SPEC.format(settle=settle, per_shard=per_shard, in_flight=in_flight, interval=interval, rounds=rounds)
         (project / "experiment.yaml").write_text(spec)
-        server = ServerProcess(folder / "store", faults=faults, delay=delay)
+        server = ServerProcess(folder / "store", faults=faults, delay=delay, rows_per_second=rows_per_second)
         return cls(project, zygote, server, len(lines))
 
     def __enter__(self) -> Self:

@@ -15,7 +15,7 @@ import pytest
 import batchflow
 from batchflow.cli.app import app
 from batchflow.errors import BatchflowError
-from batchflow.journal.events import JOURNAL_VERSION, PAYLOADS, decode
+from batchflow.journal.events import JOURNAL_VERSION, OPTIONAL, PAYLOADS, decode
 from tests.contract.fake_http import FakeHttp, serving
 from tests.crash.harness import Zygote
 from tests.deck.test_pdf2text import write_pdf
@@ -49,7 +49,7 @@ def test_every_error_is_explained() -> None:
 def test_every_kind_of_event_is_explained() -> None:
     text = page("docs/reference/journal.md")
     explained = {code(row[0])[0]: frozenset(code(row[2])) for row in rows(text, "kind")}
-    assert explained == PAYLOADS
+    assert explained == {kind: PAYLOADS[kind] | OPTIONAL.get(kind, frozenset()) for kind in PAYLOADS}
     assert f"format version {JOURNAL_VERSION}" in text
 
 
@@ -144,6 +144,8 @@ def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
         ("results", "results", STUDY, "--format", "csv", "--output", "all.csv"),
         ("show", "show", f"0000001-1-1-{one}"),
         ("load", "load", STUDY),
+        ("cancel", "cancel", STUDY),
+        ("retry", "retry", STUDY),
         ("error", "run", "nothing.yaml"),
         ("error", "run"),
     ]
@@ -161,6 +163,7 @@ def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
     (ran.folder / "other" / "answers.csv").open("a").write("r-99,1,new\n")
     found["plan"].append(zygote.run(ran.folder, ["plan", "other", "--json"]).json())
     found["show"].append(zygote.run(ran.folder, ["show", "r-01", "other", "--json"]).json())
+    found["forget"] = [zygote.run(ran.folder, ["forget", "other", "--yes", "--json"]).json()]
     return found
 
 

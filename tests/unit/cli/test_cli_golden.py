@@ -13,7 +13,10 @@ from tests.crash.harness import Ended, Zygote
 from tests.unit.cli.golden import GOLDEN, QUIET, check, masked
 
 PROJECT = Path(__file__).parents[3] / "projects" / "image-appeal"
-COMMANDS = ("init", "validate", "plan", "run", "status", "runs", "results", "show", "load", "schema", "serve")
+COMMANDS = (
+    *("init", "validate", "plan", "run", "status", "runs", "results", "show", "cancel", "retry", "forget", "load"),
+    *("schema", "serve"),
+)
 DECK = (
     *("make-batch-file", "upload-batch-file", "start-batch", "list-batches", "show-batch", "get-batch-results"),
     *("cancel-batch", "list-files", "delete-file"),

@@ -18,7 +18,7 @@ from batchflow.plan.shards import shard_ids, shard_name
 from batchflow.plan.study import Study, compile_study
 from batchflow.sources.maps import lookup
 from batchflow.spec.load import load_spec
-from batchflow.steps.build import build_later
+from batchflow.steps.rounds import Limits, build_next
 from tests.unit.journal.histories import batch, intent, receipt, uploaded
 
 SPEC = """\
@@ -229,7 +229,7 @@ def test_a_later_round_asks_exactly_what_is_owed_with_the_same_bytes(folder: Pat
             run.folder, uploaded(place), intent(place), receipt(place, batch_id=f"b{number}"),
             batch(place, f"b{number}"), Event("collected", payload, round=1, shard=number),
         )  # fmt: skip
-    built = build_later(run.folder, view(run.folder).state, requests=10, bytes_=10_000)
+    built = build_next(run.folder, view(run.folder).state, Limits(10, 10_000))
     record(run.folder, built)
     state = view(run.folder).state
     assert (state.round, built.payload["requests"]) == (2, 2)

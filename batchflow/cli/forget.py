@@ -1,0 +1,66 @@
+"""`batchflow forget`: delete a run for good."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from batchflow.cli import render
+from batchflow.cli.find import find_run
+from batchflow.cli.options import Json, NamedRunArgument
+from batchflow.cli.signals import Interruptible
+from batchflow.errors import UsageError
+
+BUSY = "stop that process first (Ctrl-C is harmless: what is at the provider goes on)"
+
+
+def forget(
+    run: NamedRunArgument,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a run for good: its folder and its rows.
+
+    Never one that has a batch at the provider.
+    """
+    from batchflow.engine.forgetting import forget as delete
+    from batchflow.engine.forgetting import hold
+
+    target = find_run(run)
+    with Interruptible() as moment:
+        held = hold(target.folder, busy=BUSY)
+        try:
+            _agree(held, yes=yes)
+            moment.check()
+            databases = dict.fromkeys((target.database, target.project.folder / held.run.plan.database))
+            rows = delete(held, databases)
+        finally:
+            held.lock.release()
+    render.note(f"Forgot {target.plan.run}: its folder{' and its rows are' if rows else ' is'} gone.")
+    if as_json:
+        lost = {"answers": held.answers, "only_here": held.only_here}
+        render.emit("forget", {"run": target.plan.run, "folder": str(target.folder.path), **lost, "rows": rows})
+
+
+def _agree(held: Any, *, yes: bool) -> None:
+    """Say what would be lost, and ask."""
+    plan, answers, only_here = held.run.plan, held.answers, held.only_here
+    marker = render.simulated(really=plan.simulated)
+    line = f"Delete {plan.run}{marker} for good: its folder, with every answer in it, and its rows in the database."
+    if only_here:
+        line += (
+            f" {only_here:,} of its {render.plural(answers, 'answer')} are in no other run of this project: they are "
+            "lost, and would have to be bought again."
+        )
+    elif answers:
+        line += f" Its {render.plural(answers, 'answer')} are in other runs of this project too."
+    else:
+        line += " It holds no answers."
+    render.note(line)
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("nobody is there to agree: nothing was deleted", hint="add --yes to delete without asking")
+    if not render.ask("Go on?"):
+        raise UsageError("not agreed: nothing was deleted")
