@@ -170,6 +170,12 @@ def test_databases_list_their_tables(tmp_path: Path) -> None:
     assert "neither an SQLite nor a DuckDB file" in refused(source="t.duckdb")
 
 
+def test_tables_that_are_too_wide_to_be_loaded_are_refused() -> None:
+    names = ",".join(f"c{number}" for number in range(2_001))
+    Path("t.csv").write_text(f"{names}\n{names}\n")
+    assert "the table has 2,001 columns; at most 2,000 can be read" in refused(source="t.csv")
+
+
 def test_damaged_files_are_said() -> None:
     for name in ("t.parquet", "t.xlsx", "t.dta", "t.sav"):
         Path(name).write_bytes(b"nothing of the kind")
