@@ -51,7 +51,7 @@ def reopened(argument: str, *, buys: bool | None = None, busy: str = "", same: b
     today = found.by_spec and not found.asks_other
     spec = spec_path(Path(argument)) if today else found.folder.spec / SPEC_NAME
     experiment = load_spec(spec).experiment
-    planned = reopen(found.folder, buys=buys, busy=busy)
+    planned = reopen(found.folder, experiment.retry.max_rounds, buys=buys, busy=busy)
     plan = planned.run.plan
     target = resolve(experiment.provider, plan.provider)
     if target.scope != plan.scope:
@@ -187,7 +187,7 @@ class Advance:
         if self._planned.answered:
             line += (
                 f" {self._planned.answered:,} of them have a final answer in other runs of this project and would be"
-                " bought again on purpose (reuse: none, or --fresh)."
+                " bought again."
             )
         agree(line, yes=yes)
 

@@ -28,15 +28,19 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """A varied variable. labelled: tables show the labels, not the values."""
+    """A varied variable. labelled: tables show the labels, not the values. type: the narrowest of BOOLEAN, BIGINT,
+    DOUBLE and VARCHAR that holds every level; null fits all.
+    """
 
     name: str
     levels: tuple[Level, ...]
     labelled: bool = False
+    type: str = field(init=False)
 
-    @property
-    def type(self) -> str:
-        """The narrowest of BOOLEAN, BIGINT, DOUBLE and VARCHAR that holds every level; null fits all."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", self._narrowest())
+
+    def _narrowest(self) -> str:
         values = [level.value for level in self.levels if level.value is not None]
         if self.labelled or not values:
             return "VARCHAR"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchflow import failpoints, files
-from batchflow.engine.planning import priors_but
+from batchflow.engine.neighbours import priors_but
 from batchflow.engine.run import RunView, lock, view
 from batchflow.errors import RunBusy
 from batchflow.plan.folder import RunFolder

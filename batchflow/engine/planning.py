@@ -2,7 +2,6 @@
 
 import platform
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,22 +10,22 @@ from secrets import token_hex
 from shutil import which
 
 from batchflow import __version__, clock, failpoints, files
+from batchflow.engine import neighbours
 from batchflow.engine.run import RunView, lock, view
 from batchflow.errors import BatchflowError, JournalDamaged, RunBusy, SetupError
 from batchflow.identity import IDENTITY_VERSION
 from batchflow.journal.journal import Journal
-from batchflow.journal.state import Phase
 from batchflow.plan.copies import SPEC_NAME, copies
 from batchflow.plan.design import Design
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import ConditionFacts, Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
 from batchflow.plan.study import Study
-from batchflow.sources.maps import Conditioned, Difference, Others, compare, count_shared
+from batchflow.sources.maps import Conditioned, Difference, compare
 from batchflow.sources.rows import Rows
 from batchflow.sources.table import Imported
 from batchflow.steps.build import BuiltFirst, build_first, built_event, lines
-from batchflow.steps.take import TAKEN_ROUND, Prior, reused, taken_events
+from batchflow.steps.take import TAKEN_ROUND, taken_events
 
 LIBRARIES = ("duckdb", "openai", "pydantic")
 
@@ -73,10 +72,13 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
         folder, new = _find_or_build(study, project, fresh=fresh)
         held = lock(folder) if hold else None
         try:
-            found = view(folder)
-            notes = tuple(_conflicts(project, found, fresh=fresh)) if (hold or new) and _wants_to_send(found) else ()
+            found, rounds = view(folder), study.spec.experiment.retry.max_rounds
+            asks = any(True for _ in neighbours.due(found, rounds))
+            if hold and asks and not fresh:
+                neighbours.check_readable(project, found)
+            notes = tuple(neighbours.conflicts(project, found, rounds, fresh=fresh)) if (hold or new) and asks else ()
             notes += tuple(f"the run {path.name} cannot be read and is left out" for path in project.unreadable())
-            answered = _answered(project, found) if _wants_to_send(found) else 0
+            answered = neighbours.answered(project, found, rounds)
             difference = _compared(project, found)
         except BaseException:
             if held is not None:
@@ -85,20 +87,20 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
     return Planned(found, new, held, answered, notes, difference)
 
 
-def reopen(folder: RunFolder, *, buys: bool | None = None, busy: str = "") -> Planned:
+def reopen(folder: RunFolder, rounds: int, *, buys: bool | None = None, busy: str = "") -> Planned:
     """A run that exists, locked for advancing; its study is not looked at. Raises RunBusy as `plan_run` does.
 
-    buys: whether something is about to be sent; None: where something waits for it. busy: the way out of a run that
-    another process advances.
+    rounds: how many it may have. buys: whether something is about to be sent, whatever it is; None: where something
+    waits for it. busy: the way out of a run that another process advances.
     """
     project = Project(folder.project)
     with project.locked():
         held = lock(folder, hint=busy)
         try:
             found = view(folder)
-            sends = _wants_to_send(found) if buys is None else buys
-            notes = tuple(_conflicts(project, found, fresh=False)) if sends else ()
-            answered = _answered(project, found) if _wants_to_send(found) else 0
+            sends = buys is not False
+            notes = tuple(neighbours.conflicts(project, found, None if buys else rounds, fresh=False)) if sends else ()
+            answered = neighbours.answered(project, found, rounds)
             return Planned(found, new=False, lock=held, answered=answered, notes=notes)
         except BaseException:
             held.release()
@@ -143,13 +145,15 @@ def _usable(project: Project, fingerprint: str, *, fresh: bool) -> RunFolder | N
 
 
 def _outdated(project: Project, study: Study, run: RunView, *, fresh: bool) -> bool:
-    """Whether a run of which nothing was sent should be built anew: other runs have got answers since, or the spec says
-    otherwise about using them.
+    """Whether a run should be planned anew: other runs have got answers that it would ask for, or nothing of it was
+    sent and the spec says otherwise about using them.
     """
-    if fresh or run.state.sent or again_of(run.folder.run) > 1:
+    if fresh or neighbours.on_purpose(run):
         return False
     wanted = study.spec.experiment.reuse
-    return run.plan.reuse != wanted or (wanted == "project" and _answered(project, run) > 0)
+    if run.plan.reuse != wanted:
+        return not run.state.sent
+    return wanted == "project" and neighbours.answered(project, run, study.spec.experiment.retry.max_rounds) > 0
 
 
 def _was_sent(folder: RunFolder) -> bool:
@@ -169,10 +173,11 @@ def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) 
     found = _usable(project, fingerprint, fresh=fresh)
     if found is not None and not _outdated(project, study, view(found), fresh=fresh):
         return found, False
-    reuse = not fresh and study.spec.experiment.reuse == "project"
-    priors = _priors(project, study.target.scope) if reuse else []
+    reuse = neighbours.FRESH if fresh else study.spec.experiment.reuse
+    priors = neighbours.priors(project, study.target.scope) if reuse == "project" else []
     built = build_first(study, building, Rows(building.rows), fingerprint, priors)
-    again = max((again_of(folder.run) for folder in project.same(fingerprint) if folder != found), default=0) + 1
+    replaced = found if found is not None and _replaceable(project, view(found)) else None
+    again = max((again_of(folder.run) for folder in project.same(fingerprint) if folder != replaced), default=0) + 1
     run = name_run(study.spec.experiment.name, fingerprint, again)
     plan = _plan(study, run, fingerprint, imported, built, reuse=reuse)
     files.atomic_write(building.manifest, plan.to_bytes())
@@ -180,9 +185,9 @@ def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) 
     _write_journal(building, run, built)
     failpoints.hit("build.before-publish")
     final = RunFolder(project.runs / run)
-    if found is not None:
-        with lock(found):  # nothing of it was sent
-            files.remove_folder(found.path)
+    if replaced is not None:
+        with lock(replaced):
+            files.remove_folder(replaced.path)
     if final.path.exists():
         raise SetupError(
             f"{final.path} exists but is not a run of this study", hint="move it out of the runs folder and try again"
@@ -190,6 +195,13 @@ def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) 
     files.publish_folder(building.path, final.path)
     failpoints.hit("build.after-publish")
     return final, True
+
+
+def _replaceable(project: Project, run: RunView) -> bool:
+    """Whether a run may go before the one that takes its place is there: nothing was sent, and no answer is lost by it
+    should we die in between.
+    """
+    return not run.state.sent and neighbours.spare(project, run)
 
 
 def _write_journal(building: RunFolder, run: str, built: BuiltFirst) -> None:
@@ -201,17 +213,7 @@ def _write_journal(building: RunFolder, run: str, built: BuiltFirst) -> None:
     journal.close()
 
 
-def _priors(project: Project, scope: str) -> list[Prior]:
-    """The runs of this scope whose answers may be taken over, the one planned last first."""
-    priors = []
-    for folder, plan in project.newest_first():
-        if plan.scope == scope:
-            with suppress(BatchflowError, ValueError, OSError):
-                priors.append(Prior(folder, view(folder).state))
-    return [prior for prior in priors if any(shard.collected is not None for shard in prior.state.shards())]
-
-
-def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: BuiltFirst, *, reuse: bool) -> Plan:
+def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: BuiltFirst, *, reuse: str) -> Plan:
     experiment, target, design = study.spec.experiment, study.target, study.design
     return Plan(
         run=run,
@@ -231,7 +233,7 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         conditions=_conditions(design),
         replicates=design.spec.replicates,
         duplicates=experiment.duplicates,
-        reuse="project" if reuse else "none",
+        reuse=reuse,
         requests=built.requests,
         distinct=built.distinct,
         source=_source_facts(study, imported),
@@ -300,27 +302,13 @@ def _git_commit(folder: Path) -> str:
 
 def _remove_unsent(project: Project, study: Study, *, keep: RunFolder) -> None:
     """A run of which nothing was sent goes when its study has changed."""
-    for other in _others(project, keep):
-        if other.plan.experiment != study.spec.experiment.name or other.state.sent or not _spare(project, other):
+    for other in neighbours.others(project, keep):
+        if other.plan.experiment != study.spec.experiment.name or other.state.sent:
+            continue
+        if not neighbours.spare(project, other):
             continue
         with suppress(RunBusy), lock(other.folder):
             files.remove_folder(other.folder.path)
-
-
-def _spare(project: Project, run: RunView) -> bool:
-    """Whether every answer that a run has taken over is held by another run as well."""
-    taken = reused(run.state)
-    if not taken:
-        return True
-    if not _wants_to_send(run):  # complete as it is
-        return False
-    finals = (requests for prior in priors_but(project, run) for _, requests in prior.finals())
-    return count_shared([run.folder.map(TAKEN_ROUND)], finals) == taken
-
-
-def priors_but(project: Project, run: RunView) -> list[Prior]:
-    """The other runs of its scope that have answers."""
-    return [prior for prior in _priors(project, run.plan.scope) if prior.folder != run.folder]
 
 
 def _compared(project: Project, run: RunView) -> Compared | None:
@@ -339,54 +327,3 @@ def _compared(project: Project, run: RunView) -> Compared | None:
 def _conditioned(run: RunView) -> Conditioned:
     texts = {condition.number: condition.text for condition in run.plan.conditions}
     return Conditioned(run.folder.first_maps(), texts)
-
-
-def _others(project: Project, run: RunFolder) -> Iterator[RunView]:
-    """The other runs of the project that can be read."""
-    for folder in project.folders():
-        if folder.path != run.path:
-            with suppress(BatchflowError, ValueError, OSError):
-                yield view(folder)
-
-
-def _conflicts(project: Project, run: RunView, *, fresh: bool) -> Iterator[str]:
-    """Other runs that have requests of this one at the provider; only `--fresh` may go on beside them."""
-    if run.state.sent and again_of(run.folder.run) > 1:
-        return  # a `--fresh` run that was begun was begun on purpose
-    for other in _others(project, run.folder):
-        if other.plan.scope != run.plan.scope:
-            continue
-        shared = count_shared(run.folder.first_maps(), _in_flight(other))
-        if shared and not fresh:
-            raise RunBusy(
-                f"{shared} requests of this study are in flight in the run {other.folder.run}",
-                hint=f"finish it first: `batchflow run {other.folder.path}`; "
-                "or `batchflow run SPEC --fresh` asks them again on purpose",
-            )
-        if shared:
-            yield f"{shared} of these requests are in flight in {other.folder.run} as well; --fresh asks them again"
-
-
-def _wants_to_send(run: RunView) -> bool:
-    return any(shard.phase in {Phase.UPLOAD, Phase.START} for shard in run.state.shards())
-
-
-def _in_flight(other: RunView) -> Iterator[Others]:
-    """The shards of a run that the provider has, or that a process is about to send."""
-    try:
-        lock(other.folder).release()
-        flying = list(other.state.in_flight())
-    except RunBusy:
-        flying = [shard for shard in other.state.shards() if shard.phase is not Phase.COLLECTED]
-    for round_ in {shard.round for shard in flying}:
-        numbers = [shard.number for shard in flying if shard.round == round_]
-        yield Others(other.folder.map(round_), shards=numbers)
-
-
-def _answered(project: Project, run: RunView) -> int:
-    """How many requests that this run would ask have a final answer in others of its scope."""
-    asked = [path for path in run.folder.first_maps() if path == run.folder.map(1)]
-    priors = priors_but(project, run)
-    if not priors or not asked:
-        return 0
-    return count_shared(asked, (requests for prior in priors for _, requests in prior.finals()))

@@ -19,7 +19,7 @@ BOOLEAN: Final = "BOOLEAN"
 JSON: Final = "JSON"  # any value, as its JSON text
 ANSWER_KEYS: Final = ("custom_id", "round", "batch_id")  # the other columns of a run's table of answers
 _SIMPLE: Final[Mapping[str, Kind]] = {"string": TEXT, "integer": INTEGER, "number": NUMBER, "boolean": BOOLEAN}
-_MOST: Final = 10_000  # parts of all types together
+MOST_PARTS: Final = 1_000  # of all types together: DuckDB needs memory for each when it loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class _Types:
         """The kind of all values but null, which fits every kind. refs: the references that led here."""
         self._made += 1
         found, refs = self.resolved(schema, refs)
-        if found is None or self._made > _MOST:
+        if found is None or self._made > MOST_PARTS:
             return JSON
         if "anyOf" in found and "type" not in found:
             return _common([self.kind(each, refs) for each in found["anyOf"] if not _is_null(each)])

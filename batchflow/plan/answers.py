@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from batchflow.errors import Fault, SpecError, TemplateError
 from batchflow.identity import json_bytes, sha256_hex
-from batchflow.plan.answer_types import ANSWER_KEYS, TEXT, AnswerColumn, AnswerPlan, Kind, field_kinds
+from batchflow.plan.answer_types import ANSWER_KEYS, MOST_PARTS, TEXT, AnswerColumn, AnswerPlan, Kind, field_kinds
 from batchflow.plan.validator import SchemaBroken, validator
 from batchflow.prompts.body import Body, Path, Place, Text, Value
 from batchflow.prompts.json_reader import JsonReader
@@ -212,6 +212,9 @@ def _without_columns(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str, str
     kinds = field_kinds(schema)
     if not kinds:
         yield (), "no columns come of it: it names no fields of an object", 'write "type": "object" and "properties"'
+    if len(kinds) > MOST_PARTS:
+        cause = f"{len(kinds):,} fields would be as many columns; at most {MOST_PARTS:,} can be loaded"
+        yield ("properties",), cause, "group fields in objects, or ask in several studies"
     for name in kinds:
         if not name.strip():
             yield ("properties", name), "a column needs a name", "give the field a name"

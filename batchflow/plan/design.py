@@ -57,6 +57,11 @@ class Design:
         return tuple(dict.fromkeys(cell.template.model for cell in self.cells))
 
     @property
+    def most_each(self) -> int:
+        """Requests of one row at the most."""
+        return self.spec.replicates * (1 if self.spec.assign == "between" else len(self.cells))
+
+    @property
     def digest(self) -> str:
         """What is asked, but for the rows: that of the template where there is one condition without factors."""
         if not self.factors:

@@ -1,6 +1,7 @@
 """Factors out of the spec, and the files that hold their levels."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from batchflow.spec.yaml_faults import NotReadable
 from batchflow.spec.yaml_tree import read_tree
 
 MODEL = "model"
+RESERVED = (RESULTS_RESERVED | {"condition_number"}) - {MODEL}  # by the tables of results and of conditions
 MOST_CONDITIONS = 100_000
 
 
@@ -34,16 +36,16 @@ def read_factors(spec: Spec) -> tuple[Factor, ...]:
     factors = []
     for name, levels in spec.experiment.design.factors.items():
         loc: Loc = ("design", "factors", name)
-        if name.lower() in RESULTS_RESERVED - {MODEL}:
-            faults.append(
-                spec.fault(loc, f"the table of results has a column {name!r} of its own", "rename it", key=True)
-            )
+        if name.lower() in RESERVED or (name.lower() == MODEL and name != MODEL):
+            remedy = f"write {MODEL} if it says who is asked, else rename it" if name.lower() == MODEL else "rename it"
+            faults.append(spec.fault(loc, f"the tables have a column {name.lower()!r} of their own", remedy, key=True))
             continue
         factor = _from_file(spec, loc, name, levels) if isinstance(levels, LevelFile) else _inline(name, levels)
-        labels = [level.label for level in factor.levels]
+        labels = Counter(level.label for level in factor.levels)
         faults += [
             spec.fault(loc, f"the factor {name!r} has the level {label!r} twice", "remove one of them")
-            for label in dict.fromkeys(label for label in labels if labels.count(label) > 1)
+            for label, count in labels.items()
+            if count > 1
         ]
         factors.append(factor)
     if faults:

@@ -41,8 +41,8 @@ class ConditionFacts:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """distinct is the number of different prompts among the requests; database is relative to the project's folder.
-    models: all that are asked, where there are several. factors: name -> type of its column. reuse: whether final
-    answers of other runs were taken over.
+    models: all that are asked, where there are several. factors: name -> type of its column. reuse: what the spec
+    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none.
     """
 
     run: str

@@ -14,6 +14,5 @@ def create(store: Store, plan: Plan) -> None:
     columns = "".join(f", {identifier(name)} {type_}" for name, type_ in plan.factors.items())
     store.connection.execute(f"CREATE TABLE {table} (condition_number INTEGER, condition VARCHAR{columns})")
     store.connection.execute(mark("TABLE", table, f"the conditions of {plan.experiment}"))
-    places = ", ".join("?" * (2 + len(plan.factors)))
-    for condition in plan.conditions:
-        store.rows(f"INSERT INTO {table} VALUES ({places})", [condition.number, condition.text, *condition.cells])
+    with store.connection.appender(table) as appender:
+        appender.append_rows([(each.number, each.text, *each.cells) for each in plan.conditions])

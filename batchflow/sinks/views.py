@@ -5,11 +5,11 @@ from typing import Final, NamedTuple
 
 from batchflow.sinks.connection import Store
 from batchflow.sinks.layout import ANSWERS, DATA, FACTORS, KEYS, columns_of, mark, run_table, runs_with
-from batchflow.sources.columns import result_names
+from batchflow.sources.columns import RESULTS_RESERVED, free_name, result_names
 from batchflow.sources.database import identifier, literal
 
 INPUT_ORDER: Final = "q.row_number, q.condition_number, q.replicate"
-_NUMBER: Final = "condition_number"
+_NUMBER: Final = identifier("number of a condition")  # for sorting; what no column of the data is called
 _HEAD: Final = (
     "r.experiment", "q.run_id", "r.simulated", "q.row_number", "q.row_id", "q.custom_id", "q.condition", "q.replicate",
 )  # fmt: skip
@@ -74,9 +74,9 @@ def _current(store: Store) -> str:
         return f"SELECT {', '.join((*_HEAD, *_MODEL, *_ANSWER, *_TAIL))} {REQUESTS} WHERE false"
     shapes = _told_apart(shapes)
     places = {schema: _united(column for shape in shapes for column in shape.columns[schema]) for schema in KEYS}
-    selects = [_select(shape, places, also=f", q.{_NUMBER}") for shape in shapes]
-    order = INPUT_ORDER.replace("q.", "")
-    return f"SELECT * EXCLUDE ({_NUMBER}) FROM ({' UNION ALL '.join(selects)}) ORDER BY experiment, {order}"
+    selects = [_select(shape, places, also=f", q.condition_number AS {_NUMBER}") for shape in shapes]
+    order = f"experiment, row_number, {_NUMBER}, replicate"
+    return f"SELECT * EXCLUDE ({_NUMBER}) FROM ({' UNION ALL '.join(selects)}) ORDER BY {order}"
 
 
 class Shown(NamedTuple):
@@ -126,16 +126,17 @@ def _told_apart(shapes: Sequence[Shape]) -> list[Shape]:
         for schema, columns in shape.columns.items():
             for column in columns:
                 meanings.setdefault(column.name.lower(), set()).add((schema, column.type))
+    taken = RESULTS_RESERVED | meanings.keys()
+
+    def told_apart(shape: Shape, column: Shown) -> Shown:
+        if len(meanings[column.name.lower()]) == 1:
+            return column
+        return column._replace(name=free_name(f"{column.name}_{shape.experiment}", taken))
+
     return [
         shape._replace(
             columns={
-                schema: [
-                    column._replace(name=f"{column.name}_{shape.experiment}")
-                    if len(meanings[column.name.lower()]) > 1
-                    else column
-                    for column in columns
-                ]
-                for schema, columns in shape.columns.items()
+                schema: [told_apart(shape, column) for column in columns] for schema, columns in shape.columns.items()
             }
         )
         for shape in shapes

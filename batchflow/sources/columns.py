@@ -35,7 +35,7 @@ def resolve(names: Sequence[str], reserved: Collection[str], prefix: str = "data
         taken.add(name.lower())
     resolved = []
     for name, kept in zip(names, keeps, strict=True):
-        resolved.append(name if kept else _free(f"{prefix}{name}", taken))
+        resolved.append(name if kept else free_name(f"{prefix}{name}", taken))
         taken.add(resolved[-1].lower())
     return resolved
 
@@ -52,7 +52,8 @@ def result_names(
     return named, resolve(answers, {*reserved, *named}, "answer_")
 
 
-def _free(wanted: str, taken: set[str]) -> str:
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """The name, or with `_2`, `_3`, … where it is taken (those are in lower case)."""
     candidate, number = wanted, 1
     while candidate.lower() in taken:
         number += 1

@@ -215,11 +215,12 @@ def lookup(
 
 
 class Others(NamedTuple):
-    """Requests of another run's round: those in the given shards, or with the given custom_ids."""
+    """Requests of a run's round: those in the given shards, those with the given custom_ids, or every one."""
 
     path: Path
     shards: Sequence[int] = ()
     ids: Sequence[str] = ()
+    every: bool = False
 
     @property
     def empty(self) -> bool:
@@ -234,18 +235,23 @@ def select_others(con: "DuckDBPyConnection", other: Others, columns: str) -> str
     shards = ", ".join(str(int(shard)) for shard in other.shards)
     return (
         f"SELECT {columns} FROM {parquet(other.path)} "
-        f"WHERE list_contains([{shards}]::INTEGER[], shard) OR custom_id IN (SELECT custom_id FROM wanted)"
+        f"WHERE {str(other.every).lower()} OR list_contains([{shards}]::INTEGER[], shard) "
+        "OR custom_id IN (SELECT custom_id FROM wanted)"
     )
 
 
-def count_shared(paths: Sequence[Path], others: Iterable[Others]) -> int:
-    """How many requests of these maps have the same request_key as some of the others."""
+def count_shared(ours: Iterable[Others], theirs: Iterable[Others]) -> int:
+    """How many of our requests have the same request_key as some of theirs."""
     with map_database() as con:
         con.execute("CREATE TABLE keys (request_key VARCHAR)")
-        for other in others:
+        for other in theirs:
             con.execute(f"INSERT INTO keys {select_others(con, other, 'request_key')}")
-        shared = "SELECT count(*) FROM {} WHERE request_key IN (SELECT request_key FROM keys)"
-        return sum(int(con.execute(shared.format(parquet(path))).fetchall()[0][0]) for path in paths)
+        shared = 0
+        for own in ours:
+            mine = select_others(con, own, "request_key")
+            query = f"SELECT count(*) FROM ({mine}) WHERE request_key IN (SELECT request_key FROM keys)"
+            shared += int(con.execute(query).fetchall()[0][0])
+        return shared
 
 
 def count_keys(requests: Iterable[Others], elsewhere: Iterable[Others]) -> tuple[int, int]:

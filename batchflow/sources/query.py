@@ -90,12 +90,10 @@ class Query(Relation):
 
     def _view(self, name: str) -> str:
         """The SELECT that is a file of the project. Errors: SpecError, DataError."""
-        inside = (self._folder / name).resolve().parent
-        if not inside.is_relative_to(self._folder.resolve()):
-            raise SpecError([
-                self._refuse(f"{name!r} lies outside the project's folder", "copy the file into the folder")
-            ])  # fmt: skip
+        self._must_lie_inside(self._folder / name, name)
         source = self._open_table(name)
+        for path in source.files():  # a pattern may lead through links
+            self._must_lie_inside(path, name)
         if source.kind == PARQUET and len(source.files()) == 1:
             return _parquets(source.files())
         reading = source.inspect()
@@ -110,6 +108,12 @@ class Query(Relation):
             for column, name in zip(reading.columns, named, strict=True)
         )
         return f"SELECT {cells} FROM {parquet(path)}"
+
+    def _must_lie_inside(self, path: Path, name: str) -> None:
+        if not path.resolve().parent.is_relative_to(self._folder.resolve()):
+            raise SpecError([
+                self._refuse(f"{name!r} lies outside the project's folder", "copy the file into the folder")
+            ])  # fmt: skip
 
     def _refusal(self, reason: str) -> Fault:
         return self._refuse(f"DuckDB: {reason}", "correct the SQL")

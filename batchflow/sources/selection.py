@@ -2,7 +2,6 @@
 decided by DuckDB over the stored rows, out of memory where there are many.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from batchflow.sources.database import connection, identifier, literal, parquet
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_CLOCKS: Final = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "today")
+_NUMBER: Final = identifier("number of a condition")  # what no column and no factor is called
 
 
 class BadCondition(ValueError):
@@ -56,34 +55,28 @@ def check(rules: Rules) -> None:
     """Raises BadCondition for the first condition that can be true of no table: syntax, unknown names, chance."""
     import duckdb  # noqa: PLC0415 - heavy; only what has conditions pays for it
 
+    from batchflow.sources import sql  # noqa: PLC0415 - as above
+
     with connection() as database:
-        columns = [f"{identifier(name)} VARCHAR" for name in rules.columns]
-        factors = [f"{identifier(name)} {type_}" for name, type_ in rules.factors.items()]
-        database.execute(f"CREATE TABLE d (row_number BIGINT, row_id VARCHAR{''.join(f', {one}' for one in columns)})")
-        database.execute(f"CREATE TABLE c (number INTEGER{''.join(f', {one}' for one in factors)})")
-        chance = _of_chance(database)
+        columns = "".join(f", {identifier(name)} VARCHAR" for name in rules.columns)
+        database.execute(f"CREATE TABLE d (row_number BIGINT, row_id VARCHAR{columns})")
+        database.execute(_create_conditions(rules))
         _close(database)
+        known = f"the names are those of columns and factors: {', '.join([*rules.columns, *rules.factors])}"
         for position, text in enumerate([*rules.where, *rules.exclude]):
-            query = f"SELECT 1 FROM d, c WHERE CAST(({text}\n) AS BOOLEAN)"
             try:
-                several = len(database.extract_statements(query)) != 1
-                database.execute(query).fetchall()
+                sql.check_condition(database, text)
+                database.execute(f"SELECT 1 FROM d, c WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
+            except sql.Unfit as problem:
+                raise BadCondition(position, problem.cause, problem.remedy) from None
             except duckdb.Error as error:
-                raise BadCondition(position, _said(error), "correct the condition; its names are those of columns and "
-                                   f"factors: {', '.join([*rules.columns, *rules.factors])}") from error  # fmt: skip
-            words = {word.lower() for word in re.findall(r"[A-Za-z_]\w*(?=\s*\()", text)} & chance
-            words |= {word.lower() for word in re.findall(r"[A-Za-z_]\w*", text)} & set(_CLOCKS)
-            if several or words:
-                cause = (
-                    f"{', '.join(sorted(words))} gives another result every time" if words else "this is no condition"
-                )
-                raise BadCondition(position, cause, "use columns and factors only: who is asked must never change")
+                raise BadCondition(position, _said(error), f"correct the condition; {known}") from error
 
 
-def _of_chance(database: "DuckDBPyConnection") -> set[str]:
-    """The functions that give another result every time."""
-    rows = database.execute("SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'")
-    return {name for (name,) in rows.fetchall()}
+def _create_conditions(rules: Rules) -> str:
+    """The statement that makes the table of conditions."""
+    factors = "".join(f", {identifier(name)} {type_}" for name, type_ in rules.factors.items())
+    return f"CREATE TABLE c ({_NUMBER} INTEGER{factors})"
 
 
 def _close(database: "DuckDBPyConnection") -> None:
@@ -113,7 +106,9 @@ class Selection:
             try:
                 self._decide()
             except duckdb.Error as error:
-                raise BadCondition(0, _said(error), "cells are text: guard casts with try_cast(…)") from error
+                raise BadCondition(
+                    self._failing(), _said(error), "cells are text: guard casts with try_cast(…)"
+                ) from error
             self._stack = self._stack.pop_all()
         return self
 
@@ -121,16 +116,14 @@ class Selection:
         rules, database = self._rules, self._database
         names = "".join(f", {identifier(name)}" for name in rules.columns)
         database.execute(f"CREATE TABLE d AS SELECT row_number, row_id{names} FROM {parquet(self._rows)}")
-        factors = "".join(f", {identifier(name)} {type_}" for name, type_ in rules.factors.items())
-        database.execute(f"CREATE TABLE c (number INTEGER{factors})")
-        places = ", ".join("?" * (1 + len(rules.factors)))
-        for number, cells in rules.conditions.items():
-            database.execute(f"INSERT INTO c VALUES ({places})", [number, *cells])
+        database.execute(_create_conditions(rules))
+        with database.appender("c") as appender:
+            appender.append_rows([(number, *cells) for number, cells in rules.conditions.items()])
         _close(database)
 
     def _decide(self) -> None:
         rules = self._rules
-        pairs = f"SELECT d.row_number, d.row_id, c.number FROM d, c WHERE {rules.sql()}"
+        pairs = f"SELECT d.row_number, d.row_id, c.{_NUMBER} AS number FROM d, c WHERE {rules.sql()}"
         if rules.strata is None:
             query = f"SELECT row_number, number FROM ({pairs}) ORDER BY row_number, number"
         else:
@@ -144,6 +137,18 @@ class Selection:
                 "GROUP BY row_number) p ON p.row_number = d.row_number) ORDER BY row_number"
             )
         self._database.execute(f"CREATE TABLE pairs AS {query}")
+
+    def _failing(self) -> int:
+        """The position of the condition that fails for some row."""
+        import duckdb  # noqa: PLC0415 - as above
+
+        texts = [*self._rules.where, *self._rules.exclude]
+        for position, text in enumerate(texts):
+            try:
+                self._database.execute(f"SELECT count(*) FROM d, c WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
+            except duckdb.Error:
+                return position
+        return 0
 
     def possible(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Row number and condition number of every pair, for the rows from `first` to `last`."""

@@ -1,5 +1,5 @@
 """What a query of the user's asks for, by DuckDB's own parser: exactly one SELECT, which files it names, and that it
-gives the same rows every time.
+gives the same rows every time; what a condition of a design says: one expression, over one row, always the same.
 """
 
 import json
@@ -21,6 +21,10 @@ _READERS: Final = frozenset({
 })  # fmt: skip
 # functions that are written without brackets
 _CLOCKS: Final = (["current_date"], ["current_time"], ["current_timestamp"], ["localtime"], ["localtimestamp"])
+# table functions that run what stands in a text, which nobody has looked at
+_HIDDEN: Final = frozenset({"query", "query_table"})
+_SAME_ROWS: Final = "rows must be the same each time: what was asked already would be bought again"
+_SAME_PEOPLE: Final = "use columns and factors only: who is asked must never change"
 _CHANGES: Final = ("INSERT_QUERY_NODE", "UPDATE_QUERY_NODE", "DELETE_QUERY_NODE", "MERGE_QUERY_NODE")
 
 
@@ -45,19 +49,15 @@ class Parsed:
 def parse(query: str, folder: Path) -> Parsed:
     """What a query names; relative paths start at the folder. Raises Unfit."""
     with connection() as database:
-        told = json.loads(database.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()[0][0])
-        changing = {
-            row[0]
-            for row in database.execute(
-                "SELECT function_name FROM duckdb_functions() WHERE function_type = 'scalar'"
-                " AND stability <> 'CONSISTENT' AND function_name <> 'error'"
-            ).fetchall()
-        }
+        told, changing = _tree(database, query), _changing(database)
     _check_statement(query, told)
     nodes = list(_nodes(told["statements"][0]))
-    _check_constancy(nodes, changing)
+    _check_constancy(nodes, changing, _SAME_ROWS)
     if any(node.get("type") in _CHANGES for node in nodes):
         raise Unfit("the query changes something", "write one SELECT that only reads")
+    for node in nodes:
+        if node.get("class") == "FUNCTION" and str(node.get("function_name", "")).lower() in _HIDDEN:
+            raise Unfit(f"{node['function_name']}() hides what is asked for", "write its text as the query itself")
     names = [
         node["qualified_name"]["path"][-1]
         for node in nodes
@@ -66,6 +66,38 @@ def parse(query: str, folder: Path) -> Parsed:
     found = tuple(dict.fromkeys(name for name in names if kind_of(name) is not None))
     statement = duckdb.extract_statements(_absolute(query, nodes, folder))[0].query
     return Parsed(statement.strip().rstrip(";"), found)
+
+
+def check_condition(database: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Raises Unfit unless a text is one expression over one row, by which the same row is always judged the same."""
+    # whatever closes the brackets that it is put into is no expression without them
+    for form in (f"SELECT 1 WHERE ({text}\n)", f"SELECT 1 WHERE {text}\n"):
+        told = _tree(database, form)
+        if told["error"]:
+            raise Unfit(f"DuckDB: {told['error_message']}", "correct the condition")
+        nodes = list(_nodes(told["statements"]))
+        if len(told["statements"]) != 1:
+            raise Unfit("this is no condition", "write one expression, e.g. country = 'DE'")
+        if any(node.get("class") == "SUBQUERY" for node in nodes):
+            raise Unfit("a subquery looks at other rows: a row that is added could change who is asked", _SAME_PEOPLE)
+        _check_constancy(nodes, _changing(database), _SAME_PEOPLE)
+
+
+def _tree(database: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any]:
+    """What DuckDB's parser makes of a text."""
+    told: dict[str, Any] = json.loads(
+        database.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()[0][0]
+    )
+    return told
+
+
+def _changing(database: duckdb.DuckDBPyConnection) -> set[str]:
+    """The functions that give another value every time."""
+    rows = database.execute(
+        "SELECT function_name FROM duckdb_functions() WHERE function_type = 'scalar'"
+        " AND stability <> 'CONSISTENT' AND function_name <> 'error'"
+    ).fetchall()
+    return {name for (name,) in rows}
 
 
 def _check_statement(query: str, told: dict[str, Any]) -> None:
@@ -83,12 +115,12 @@ def _check_statement(query: str, told: dict[str, Any]) -> None:
     raise Unfit(f"the query must be a SELECT; {what}", "write one SELECT, e.g. select * from 'people.parquet'")
 
 
-def _check_constancy(nodes: list[dict[str, Any]], changing: set[str]) -> None:
-    """Refuse what gives other rows each time: every run would be a new one, and everything bought again."""
-    remedy = "rows must be the same each time: what was asked already would be bought again"
+def _check_constancy(nodes: list[dict[str, Any]], changing: set[str], remedy: str) -> None:
+    """Refuse what is something else each time: every run would be a new one, and everything bought again."""
     for node in nodes:
         name = str(node.get("function_name", "")).lower()
-        if node.get("class") == "FUNCTION" and name in changing:
+        until_today = name == "age" and len(node["arguments"]) == 1
+        if node.get("class") == "FUNCTION" and (name in changing or until_today):
             raise Unfit(f"{name}() gives another value each time", remedy)
         if node.get("class") == "COLUMN_REF" and [each.lower() for each in node["column_names"]] in _CLOCKS:
             raise Unfit(f"{node['column_names'][0]} gives another value each time", remedy)

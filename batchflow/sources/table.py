@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from batchflow.sources.importing import Target
 
 SHOWN_FAULTS: Final = 20
+MOST_COLUMNS: Final = 2_000  # more than a table of any study; DuckDB needs memory for each, however few the rows
 _TOLD: Final = 3  # renamed columns that are told one by one
 
 
@@ -96,6 +97,9 @@ def columns_of(names: Sequence[str], fault: Callable[[str, str], Fault]) -> tupl
     """The columns of a header. Errors: DataError where a name is empty or stands twice; `fault` makes it of cause and
     remedy.
     """
+    if len(names) > MOST_COLUMNS:
+        cause = f"the table has {len(names):,} columns; at most {MOST_COLUMNS:,} can be read"
+        raise DataError([fault(cause, "keep the columns that prompts use, and those you want beside the answers")])
     faults = []
     for position, name in enumerate(names):
         if not name:

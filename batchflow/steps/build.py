@@ -6,6 +6,7 @@ command), `build.after-publish` (a run of which nothing was sent).
 
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -25,7 +26,7 @@ from batchflow.spec.endpoints import EMBEDDINGS
 from batchflow.steps.base import StepName
 from batchflow.steps.take import TAKEN_ROUND, Prior, copy_answers, finals_of
 
-CHUNK: Final = 2_000  # rows rendered at a time
+CHUNK: Final = 2_000  # requests rendered at a time, but for the last row's
 SHOWN_FAULTS: Final = 20
 HEADROOM: Final = 1.2  # request files, their map and what comes back beside them
 
@@ -54,7 +55,7 @@ def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[Rendered]
     faults: list[Fault] = []
     count = 0
     with study.design.assigned(rows.path) as assignment:
-        for chunk in rows.chunks(list(stored.values()), size=CHUNK):
+        for chunk in rows.chunks(list(stored.values()), size=max(1, CHUNK // study.design.most_each)):
             found, requests = _chunk(study, chunk, stored, assignment.of(chunk), fingerprint)
             count += len(found)
             faults += found[: SHOWN_FAULTS - len(faults)]
@@ -70,10 +71,12 @@ def _chunk(
     """The requests of some rows, and what is wrong with them."""
     bodies: dict[tuple[int, int], bytes] = {}
     faults: dict[Fault, None] = {}
-    for place, cell in enumerate(study.design.cells):
-        offsets = [offset for offset, places in enumerate(assigned) if place in places]
-        if not offsets:
-            continue
+    asked: dict[int, list[int]] = defaultdict(list)
+    for offset, places in enumerate(assigned):
+        for place in places:
+            asked[place].append(offset)
+    for place in sorted(asked):
+        cell, offsets = study.design.cells[place], asked[place]
         cells: dict[str, list[str]] = {name: [text] * len(offsets) for name, text in cell.constants.items()}
         for name, kept in stored.items():
             column = chunk.columns[kept]

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from batchflow import files
+<<<<<<< HEAD
 from batchflow.errors import SetupError
+=======
+from batchflow.errors import BatchflowError, SetupError
+>>>>>>> 2c9b7ad6885709fcfbd0886cabfaae11ad3d5a23
 from batchflow.journal.events import Event
 from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
@@ -30,8 +34,11 @@ class Prior:
     folder: RunFolder
     state: RunState
 
-    def finals(self) -> Iterator[tuple[ShardState, Others]]:
-        """The requests that have a final outcome, shard by shard, newest round first."""
+    def finals(self, *, checked: bool = False) -> Iterator[tuple[ShardState, Others]]:
+        """The requests that have a final outcome, shard by shard, newest round first.
+
+        checked: raises SetupError where that has to be read from files that are not what was collected.
+        """
         for shard in sorted(self.state.shards(), key=lambda each: -each.round):
             if shard.collected is None:
                 continue
@@ -40,9 +47,28 @@ class Prior:
             if not account["owed"] and not account.get("kept"):
                 yield shard, Others(path, shards=[shard.number])
                 continue
+            if checked:
+                self.check(shard)
             ids = [answer.custom_id for answer in _reading(self, shard) if not answer.owed]
             if ids:
                 yield shard, Others(path, ids=ids)
+
+    def owed(self) -> Iterator[Others]:
+        """The requests that the newest round has left owed, as far as it is on disk: the next one asks them."""
+        for shard in self.state.shards(self.state.round):
+            if shard.collected is not None and shard.collected["account"]["owed"]:
+                yield Others(self.folder.map(shard.round), ids=list(_reading(self, shard).run().owed))
+
+    def check(self, shard: ShardState) -> None:
+        """Raises SetupError where the answers of a shard are not what was collected."""
+        try:
+            check_evidence(self.folder, (shard.collected or {})["files"])
+        except SetupError as error:
+            raise SetupError(
+                f"answers of the run {self.folder.run} cannot be taken over: {error.message.partition(':')[0]}",
+                hint="response files are evidence and never edited: put it back from a backup, or write `reuse: none`: "
+                "then everything is bought again",
+            ) from error
 
 
 def _reading(prior: Prior, shard: ShardState, *, raw: bool = False) -> Reading:
@@ -53,7 +79,7 @@ def _reading(prior: Prior, shard: ShardState, *, raw: bool = False) -> Reading:
 def finals_of(priors: Sequence[Prior]) -> Iterator[Settled]:
     """The final answers of other runs, for `SettlingWriter.settle`."""
     for run, prior in enumerate(priors):
-        for shard, requests in prior.finals():
+        for shard, requests in prior.finals(checked=True):
             yield Settled(run, shard.round, shard.number, requests)
 
 
@@ -68,8 +94,14 @@ def copy_answers(folder: RunFolder, writer: SettlingWriter, priors: Sequence[Pri
         targets: dict[int, BinaryIO] = {}
         for (run, round_, number), count in writer.taken().items():
             prior, wanted = priors[run], dict(writer.taken_from(run, round_, number))
+<<<<<<< HEAD
             check_evidence(prior.folder, (prior.state.shard(round_, number).collected or {})["files"])
             for answer in _reading(prior, prior.state.shard(round_, number), raw=True):
+=======
+            shard = prior.state.shard(round_, number)
+            prior.check(shard)
+            for answer in _reading(prior, shard, raw=True):
+>>>>>>> 2c9b7ad6885709fcfbd0886cabfaae11ad3d5a23
                 taken = wanted.pop(answer.custom_id, None)
                 if taken is None:
                     continue

@@ -104,6 +104,16 @@ def test_two_experiments_with_other_types_stand_beside_each_other(tmp_path: Path
     ]  # fmt: skip
 
 
+def test_a_column_that_is_called_as_another_would_be_is_not_lost(tmp_path: Path, database: Path) -> None:
+    kinds: dict[str, Kind] = {"score": "BIGINT", "score_one": "VARCHAR"}
+    one = typed(make(tmp_path, "one-3f9c2a71", experiment="one"), kinds)
+    other = typed(make(tmp_path, "other-3f9c2a71", experiment="other"), {"score": "VARCHAR"})
+    load(database, one, (1, "kept"), None, None)
+    load(database, other, ("x",), None, None, batch_id="batch_b")
+    shown = query(database, "SELECT score_one_2, score_one, score_other FROM results WHERE row_number = 1")
+    assert shown == [(1, "kept", None), (None, None, "x")]
+
+
 def test_a_newer_schema_of_a_study_replaces_the_older_in_results(tmp_path: Path, database: Path) -> None:
     old = typed(make(tmp_path, "study-00000001"), {"score": "BIGINT", "why": "VARCHAR"})
     new = typed(

@@ -170,6 +170,12 @@ def test_databases_list_their_tables(tmp_path: Path) -> None:
     assert "neither an SQLite nor a DuckDB file" in refused(source="t.duckdb")
 
 
+def test_tables_that_are_too_wide_to_be_loaded_are_refused() -> None:
+    names = ",".join(f"c{number}" for number in range(2_001))
+    Path("t.csv").write_text(f"{names}\n{names}\n")
+    assert "the table has 2,001 columns; at most 2,000 can be read" in refused(source="t.csv")
+
+
 def test_damaged_files_are_said() -> None:
     for name in ("t.parquet", "t.xlsx", "t.dta", "t.sav"):
         Path(name).write_bytes(b"nothing of the kind")
@@ -203,6 +209,9 @@ def test_damaged_files_are_said() -> None:
         ("select * from read_csv('../out.csv')", "disabled by configuration"),
         ("select * from read_text('{outside}')", "disabled by configuration"),
         ("select * from glob('/etc/*')", "disabled by configuration"),
+        ("select * from 'l*k.csv'", "lies outside the project's folder"),
+        ("select * from query('select random() as x')", "query() hides what is asked for"),
+        ("select age(timestamp '2000-01-01')::varchar as x", "age() gives another value each time"),
         ("select * from '{outside}'", "lies outside the project's folder"),
         ("select * from read_csv('https://localhost/x.csv')", "disabled by configuration"),
         ("select getenv('HOME') as x", "getenv does not exist"),
@@ -214,6 +223,7 @@ def test_damaged_files_are_said() -> None:
 def test_a_query_is_one_select_that_reaches_the_folder_only(query: str, words: str, tmp_path: Path) -> None:
     outside = tmp_path.parent / "out.csv"
     outside.write_text("id\n1\n")
+    Path("link.csv").symlink_to(outside)
     Path("in.csv").write_text("id\n007\n")
     said = refused(query=query.format(outside=outside))
     assert words in said

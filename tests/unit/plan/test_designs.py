@@ -1,0 +1,79 @@
+"""Designs that are odd, or large: refused before anything is sent, or built in bounded memory."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from batchflow.engine.planning import plan_run
+from batchflow.engine.run import RunView
+from batchflow.errors import SpecError
+from batchflow.plan.study import compile_study
+from batchflow.spec.load import load_spec
+from batchflow.steps import build
+from batchflow.steps.load import Loader
+
+
+def built(folder: Path, table: str, design: dict[str, Any], prompt: str = "{{word}}") -> RunView:
+    (folder / "rows.csv").write_text(table)
+    spec = {
+        "version": 1, "name": "d", "data": {"source": "rows.csv", "id": "id"}, "prompt": {"user": prompt},
+        "parameters": {"model": "m"}, "provider": "local", "design": design,
+    }  # fmt: skip
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(spec))
+    return plan_run(compile_study(load_spec(folder / "experiment.yaml")), fresh=True).run
+
+
+@pytest.mark.parametrize("name", ["condition_number", "Condition_Number", "Model", "MODEL", "outcome", "Row_ID"])
+def test_a_factor_cannot_have_the_name_of_a_column_of_ours(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="of their own"):
+        built(tmp_path, "id,word\n1,a\n", {"factors": {name: ["a", "b"]}}, f"{{{{word}}}} {{{{{name}}}}}")
+
+
+@pytest.mark.parametrize("name", ["number", "c", "d", "row", "for", "None", "a b", 'x"y'])
+def test_a_factor_may_have_any_other_name(name: str, tmp_path: Path) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    design = {"factors": {name: ["a", "b"]}, "where": [f"word = 'w' AND {quoted} = 'b'"]}
+    run = built(tmp_path, "id,word\n1,w\n2,x\n", design, f"{{{{word}}}} {{{{{name}}}}}")
+    assert run.plan.requests == 1
+
+
+def test_columns_of_the_data_may_have_the_names_that_the_machinery_uses(tmp_path: Path) -> None:
+    design = {"factors": {"frame": ["x", "y"]}, "where": ["number = '3'"]}
+    run = built(tmp_path, "id,word,number,condition_number,c,d\n1,a,3,7,,\n", design, "{{word}} {{frame}}")
+    Loader(run.folder, run.plan, tmp_path / "r.duckdb").load(run.state)
+    with duckdb.connect(str(tmp_path / "r.duckdb"), read_only=True) as database:
+        assert database.execute("SELECT number, condition_number, frame FROM results").fetchall() == [
+            ("3", "7", "x"), ("3", "7", "y"),
+        ]  # fmt: skip
+
+
+def test_the_condition_that_fails_for_a_row_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        built(tmp_path, "id,word\n1,5\n2,b\n", {"where": ["id <> '9'"], "exclude": ["word::int > 7"]})
+    (fault,) = caught.value.faults
+    assert fault.excerpt is not None
+    assert "word::int" in fault.excerpt
+
+
+def test_rows_are_rendered_few_at_a_time_where_conditions_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    chunk = build._chunk
+
+    def watched(*arguments: Any) -> Any:
+        found = chunk(*arguments)
+        sizes.append(len(found[1]))
+        return found
+
+    monkeypatch.setattr(build, "_chunk", watched)
+    table = "id,word\n" + "".join(f"{number},w\n" for number in range(50))
+    design = {"factors": {"a": list(range(20)), "b": list(range(20))}, "where": ["a >= 0"], "replicates": 2}
+    assert built(tmp_path, table, design, "{{word}} {{a}} {{b}}").plan.requests == 50 * 400 * 2
+    assert max(sizes) <= build.CHUNK
+    sizes.clear()
+    built(tmp_path, table, design | {"assign": "between"}, "{{word}} {{a}} {{b}}")
+    assert len(sizes) == 1
