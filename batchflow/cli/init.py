@@ -29,7 +29,8 @@ def init(
 ) -> None:
     """Write a small study to start from, or copy an example.
 
-    Both are commented and run as they stand, on the local provider, free of charge. Files that are there are never replaced.
+    Both are commented and run as they stand, on the local provider, free of charge. Files that are there are never
+    replaced.
     """
     target = folder if folder is not None else Path(example or "")
     contents = _contents(example)

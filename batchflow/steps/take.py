@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from batchflow import files
-<<<<<<< HEAD
 from batchflow.errors import SetupError
-=======
-from batchflow.errors import BatchflowError, SetupError
->>>>>>> 2c9b7ad6885709fcfbd0886cabfaae11ad3d5a23
 from batchflow.journal.events import Event
 from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
@@ -94,14 +90,9 @@ def copy_answers(folder: RunFolder, writer: SettlingWriter, priors: Sequence[Pri
         targets: dict[int, BinaryIO] = {}
         for (run, round_, number), count in writer.taken().items():
             prior, wanted = priors[run], dict(writer.taken_from(run, round_, number))
-<<<<<<< HEAD
-            check_evidence(prior.folder, (prior.state.shard(round_, number).collected or {})["files"])
-            for answer in _reading(prior, prior.state.shard(round_, number), raw=True):
-=======
             shard = prior.state.shard(round_, number)
             prior.check(shard)
             for answer in _reading(prior, shard, raw=True):
->>>>>>> 2c9b7ad6885709fcfbd0886cabfaae11ad3d5a23
                 taken = wanted.pop(answer.custom_id, None)
                 if taken is None:
                     continue
