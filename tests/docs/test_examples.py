@@ -129,7 +129,7 @@ def kappa(pairs: list[tuple[Any, Any]]) -> float:
     """Cohen's kappa of pairs of judgements, as the books have it."""
     n = len(pairs)
     firsts, seconds = Counter(first for first, _ in pairs), Counter(second for _, second in pairs)
-    chance = sum(firsts[judged] * seconds[judged] for judged in firsts) / n**2
+    chance: float = sum(firsts[judged] * seconds[judged] for judged in firsts) / n**2
     return (sum(first == second for first, second in pairs) / n - chance) / (1 - chance)
 
 
