@@ -25,6 +25,7 @@ test:
 
 crash:           ## every failpoint, every combination, SEEDS random kills: one line each
 	$(BIN)/python -m tests.crash --seeds $(SEEDS)
+	$(BIN)/pytest -n 2 -m slow
 
 clients:         ## curl and OpenAI's JavaScript client (from npm) against the local server
 	$(BIN)/python -m tests.server.official_clients

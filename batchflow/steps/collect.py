@@ -160,8 +160,8 @@ def check_evidence(folder: RunFolder, collected: Iterable[Mapping[str, Any]]) ->
         path = folder.responses / file["name"]
         if not file["lost"] and (not path.is_file() or files.sha256_of(path) != file["sha256"]):
             raise SetupError(
-                f"{path} is {'not what was collected' if path.is_file() else 'gone'}: nothing was loaded from it",
-                hint="response files are evidence and never edited: put it back from a backup; tables are not touched",
+                f"{path} is {'not what was collected' if path.is_file() else 'gone'}: nothing was taken from it",
+                hint="response files are evidence and never edited: put it back from a backup; nothing was changed",
             )
 
 

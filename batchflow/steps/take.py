@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from batchflow import files
-from batchflow.errors import BatchflowError, SetupError
+from batchflow.errors import SetupError
 from batchflow.journal.events import Event
 from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
@@ -61,7 +61,7 @@ class Prior:
             check_evidence(self.folder, (shard.collected or {})["files"])
         except SetupError as error:
             raise SetupError(
-                f"answers of the run {self.folder.run} cannot be taken over: {error.message.partition(':')[0]}",
+                f"answers of the run {self.folder.run} cannot be taken over: {error.message.rpartition(':')[0]}",
                 hint="response files are evidence and never edited: put it back from a backup, or write `reuse: none`: "
                 "then everything is bought again",
             ) from error
@@ -85,7 +85,7 @@ def taken_file(shard: int) -> str:
 
 
 def copy_answers(folder: RunFolder, writer: SettlingWriter, priors: Sequence[Prior]) -> None:
-    """Write the lines taken over. Raises BatchflowError if an answer is not where another run says it is."""
+    """Write the lines taken over. Raises SetupError if the files of another run are not what it collected."""
     with ExitStack() as stack:
         targets: dict[int, BinaryIO] = {}
         for (run, round_, number), count in writer.taken().items():
@@ -101,7 +101,7 @@ def copy_answers(folder: RunFolder, writer: SettlingWriter, priors: Sequence[Pri
                     targets[taken.shard] = stack.enter_context(files.atomic_writer(path))
                 targets[taken.shard].write(_record(prior, round_, taken, answer.raw or b""))
             if wanted:
-                raise BatchflowError(
+                raise SetupError(
                     f"{len(wanted)} of {count} answers of {prior.folder.run} could not be taken over",
                     hint="its response files were changed; put them back from a backup, or use `reuse: none`",
                 )

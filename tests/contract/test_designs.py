@@ -234,3 +234,30 @@ def test_design_from_files_zip_and_where(make_study: Make) -> None:
     (study.folder / "frames.csv").unlink()
     (study.folder / "rows.csv").unlink()
     assert study.run("load", study.run_folder.name, "--rebuild").status == 0
+
+
+def test_a_damaged_answer_is_never_taken_over(make_study: Make) -> None:
+    study = make_study(rows=3, per_shard=50)
+    first = ran(study.run())["run"]
+    answers = study.folder / "runs" / first / "responses" / "r1-00001.output.jsonl"
+    whole = answers.read_bytes()
+    answers.write_bytes(whole.replace(b"topic 1", b"topic X"))
+    table(study, {str(number): f"topic {number - 1}" for number in range(1, 5)})
+    ended = study.run()
+    assert ended.status == 3
+    assert "not what was collected" in ended.stderr
+    assert [path.name for path in (study.folder / "runs").iterdir() if path.is_dir()] == [first]
+    assert executed(study) == 3
+    answers.write_bytes(whole)
+    assert ran(study.run())["requests"]["reused"] == 3
+
+
+@pytest.mark.parametrize("window", ["build.before-publish", "build.after-publish", "start.after-create"])
+def test_killed_while_taking_over(make_study: Make, window: str) -> None:
+    study = make_study()
+    ran(study.run())
+    table(study, {str(number): f"topic {number - 1}" for number in range(1, 15)})
+    assert study.run(failpoint=window).status == -9
+    record = ran(study.run())
+    assert (record["requests"]["reused"], executed(study)) == (12, 14)
+    assert study.query("SELECT count(*) FROM results WHERE outcome = 'answered'") == [(14,)]

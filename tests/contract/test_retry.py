@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.harness import Ended, Study
+from tests.crash.harness import Ended, Study, slow
 
 Make = Callable[..., Study]
 CREATE = "POST /v1/batches"
@@ -168,9 +168,10 @@ UNPUBLISHED = {"round.before-publish", "round.after-publish", "journal.before-ap
 @pytest.mark.parametrize(
     "window",
     [
-        *("round.before-publish", "round.after-publish", "journal.before-append:2", "journal.torn-append:2"),
-        *("journal.after-append:2", "upload.after-call", "start.after-intent", "start.after-create"),
-        *("start.after-receipt", "collect.between-files", "collect.after-event", "load.before-commit"),
+        *slow("round.before-publish", "journal.before-append:2", "journal.torn-append:2", "journal.after-append:2"),
+        *slow("upload.after-call", "start.after-intent", "start.after-receipt", "collect.between-files"),
+        *slow("collect.after-event", "load.before-commit"),
+        *("round.after-publish", "start.after-create"),
     ],
 )
 @pytest.mark.parametrize("then", [("--yes",), ("retry",)], ids=["run", "retry"])

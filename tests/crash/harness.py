@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import duckdb
+import pytest
 import yaml
 
 from tests.server_process import ServerProcess
@@ -24,6 +25,11 @@ limits: {{requests_per_batch: {per_shard}, batches_in_flight: {in_flight}}}
 polling: {{interval: {interval}}}
 retry: {{max_rounds: {rounds}}}
 """
+
+
+def slow(*values: Any) -> list[Any]:
+    """Parameters for `make crash` alone: CI runs a part of each matrix."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 @dataclass(frozen=True)
