@@ -61,7 +61,7 @@ class Prior:
             check_evidence(self.folder, (shard.collected or {})["files"])
         except SetupError as error:
             raise SetupError(
-                f"answers of the run {self.folder.run} cannot be taken over: {error.message.partition(':')[0]}",
+                f"answers of the run {self.folder.run} cannot be taken over: {error.message.rpartition(':')[0]}",
                 hint="response files are evidence and never edited: put it back from a backup, or write `reuse: none`: "
                 "then everything is bought again",
             ) from error

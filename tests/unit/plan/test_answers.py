@@ -292,3 +292,9 @@ def test_other_endpoints_give_no_text(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         compile_answers(spec)
     assert "no columns can come of it" in caught.value.text()
+
+
+def test_more_fields_than_a_table_can_load_are_refused(tmp_path: Path) -> None:
+    fields = ", ".join(f"f{number}: integer" for number in range(1_001))
+    with pytest.raises(SpecError, match="1,001 fields would be as many columns; at most 1,000"):
+        study(tmp_path, f"answer: {{fields: {{{fields}}}}}\n")
