@@ -130,7 +130,8 @@ def kappa(pairs: list[tuple[Any, Any]]) -> float:
     n = len(pairs)
     firsts, seconds = Counter(first for first, _ in pairs), Counter(second for _, second in pairs)
     chance: float = sum(firsts[judged] * seconds[judged] for judged in firsts) / n**2
-    return (sum(first == second for first, second in pairs) / n - chance) / (1 - chance)
+    agreed = sum(first == second for first, second in pairs) / n
+    return float((agreed - chance) / (1 - chance))
 
 
 def test_the_agreement_is_that_of_the_books(pasted: Callable[[str], Example]) -> None:
