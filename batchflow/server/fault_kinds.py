@@ -181,6 +181,7 @@ KINDS: Final[dict[str, Kind]] = {
         with_length=Argument("true or false", _truth, True),
     ),
     "list_lag": _batch(seconds=_SECONDS),
+    "duplicates_accepted": _batch(),
     "drop_metadata": _batch(**{"as": _one_of("null", "empty", default="null")}),
     "token_limit": _batch(
         tokens=Argument("tokens, 0 or more", _whole(0)),

@@ -44,19 +44,27 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def add(self, batch: StoredBatch, lines: Iterable[tuple[int, str, str]]) -> set[int]:
-        """Take in lines (ordinal, custom_id, sha256 of the body); returns the ordinals whose custom_id was known."""
+    def add(
+        self, batch: StoredBatch, lines: Iterable[tuple[int, str, str]], *, accept_doubled: bool = False
+    ) -> set[int]:
+        """Take in lines (ordinal, custom_id, sha256 of the body); returns the ordinals whose custom_id was known and
+        that were left out for it.
+        """
         doubled: set[int] = set()
         with self.store.transaction() as connection:
             for ordinal, custom_id, body_sha256 in lines:
                 body = bytes.fromhex(body_sha256)
-                added = connection.execute(
-                    "INSERT OR IGNORE INTO lines(key, batch, custom_id, body, draw) VALUES (?, ?, ?, ?, "
+                same = connection.execute(
+                    "SELECT 1 FROM lines WHERE batch = ? AND custom_id = ?", (batch.number, custom_id)
+                )
+                if not accept_doubled and same.fetchone() is not None:
+                    doubled.add(ordinal)
+                    continue
+                connection.execute(
+                    "INSERT INTO lines(key, batch, custom_id, body, draw) VALUES (?, ?, ?, ?, "
                     "1 + coalesce((SELECT max(draw) FROM lines WHERE batch = ? AND body = ?), 0))",
                     (_key(batch, ordinal), batch.number, custom_id, body, batch.number, body),
                 )
-                if added.rowcount == 0:
-                    doubled.add(ordinal)
         return doubled
 
     def draws(self, batch: StoredBatch, first: int, count: int) -> list[int]:

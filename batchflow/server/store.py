@@ -50,7 +50,8 @@ CREATE INDEX IF NOT EXISTS batches_open ON batches(number) WHERE status IN
 CREATE TABLE IF NOT EXISTS lines(
   key INTEGER PRIMARY KEY, batch INTEGER NOT NULL, custom_id TEXT NOT NULL, body BLOB NOT NULL, draw INTEGER NOT NULL,
   state INTEGER NOT NULL DEFAULT 0);
-CREATE UNIQUE INDEX IF NOT EXISTS lines_custom_id ON lines(batch, custom_id);
+DROP INDEX IF EXISTS lines_custom_id;
+CREATE INDEX IF NOT EXISTS lines_ids ON lines(batch, custom_id);
 CREATE INDEX IF NOT EXISTS lines_draw ON lines(batch, body, draw);
 CREATE TABLE IF NOT EXISTS moments(latest REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS problems(

@@ -286,3 +286,14 @@ def test_the_audit_counts_rows_and_calls(plain: ServerProcess, client: Client) -
     assert all(re.fullmatch("[0-9a-f]{64}", name) for name in audit["executions"]["by_body"]["more_than_once"])
     assert audit["calls"]["POST /v1/batches"] - before["calls"].get("POST /v1/batches", 0) == 2
     assert audit["batches"][-1]["rows_executed"] == 3
+
+
+def test_a_server_that_accepts_doubled_ids_answers_both(tmp_path: Path) -> None:
+    rules = [{"fault": "duplicates_accepted", "nth": [1]}]
+    with ServerProcess(tmp_path / "store", faults=rules) as server, Client(server) as client:
+        lines = [line(1), line(2, custom_id="r-1"), line(3)]
+        ended = client.wait(client.start(lines)["id"])
+        assert (ended["status"], ended["request_counts"]["completed"]) == ("completed", 3)
+        assert sorted(row["custom_id"] for row in client.results(ended["output_file_id"])) == ["r-1", "r-1", "r-3"]
+        assert server.audit()["executions"]["by_custom_id"]["max"] == 2
+        assert client.wait(client.start(lines)["id"])["status"] == "failed"
