@@ -5,15 +5,23 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchflow.engine.planning import plan_run
-from batchflow.files import scratch_folder
+from batchflow.engine.run import view
+from batchflow.files import scratch_folder, sha256_of
+from batchflow.journal.events import Event
+from batchflow.journal.journal import Journal
+from batchflow.plan.shards import shard_ids
 from batchflow.plan.study import compile_study
 from batchflow.sources.maps import count_conditions
 from batchflow.spec.load import load_spec
+from batchflow.steps.collect import read_shard
+from batchflow.steps.load import Loader
+from tests.unit.journal.histories import batch, intent, receipt, uploaded
 
 SLOW = settings(max_examples=25, deadline=None)
 WORDS = st.sampled_from(["a", "b", "ä b", "x,y", 'q"', "0", "007", "lang" * 30, "\u2028"])
@@ -68,9 +76,28 @@ def asked(run: Any) -> dict[str, list[tuple[str, str, str]]]:
 ROWS = st.lists(WORDS.map(lambda word: word.replace('"', "'")), min_size=1, max_size=9)
 
 
+def load(run: Any, database: Path) -> None:
+    """Every shard as if it had been sent and answered, then loaded."""
+    journal, _ = Journal.take_over(run.folder.journal)
+    for shard in run.state.shards(1):
+        place, name = (1, shard.number), run.folder.response(shard.name, "output")
+        body = {"model": "m", "choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}
+        answered = [{"custom_id": one, "response": {"status_code": 200, "body": body}}
+                    for one in shard_ids(run.folder.shard(shard.name))]  # fmt: skip
+        name.write_text("".join(json.dumps(line) + "\n" for line in answered))
+        batch_id = f"b{shard.number}"
+        journal.append([uploaded(place), intent(place), receipt(place, batch_id=batch_id), batch(place, batch_id)])
+        account = read_shard(run.folder, 1, shard.number, [name.name]).run().account
+        file = {"name": name.name, "lost": False, "sha256": sha256_of(name)}
+        payload = {"batch_id": batch_id, "files": [file], "account": account.to_json()}
+        journal.append([Event("collected", payload, round=1, shard=shard.number)])
+    journal.close()
+    Loader(run.folder, run.plan, database).load(view(run.folder).state)
+
+
 @SLOW
-@given(ROWS, designs())
-def test_planned_is_built(words: list[str], design: dict[str, Any]) -> None:
+@given(ROWS, designs(), st.sampled_from(["separate", "share"]))
+def test_planned_is_built_is_sent_is_loaded(words: list[str], design: dict[str, Any], duplicates: str) -> None:
     rows = {f"r{number}": word for number, word in enumerate(words, 1)}
     expected = 0
     frames, word_of = design["factors"]["frame"], list(rows.values())
@@ -82,11 +109,20 @@ def test_planned_is_built(words: list[str], design: dict[str, Any]) -> None:
     with scratch_folder() as folder:
         if not expected:
             return
-        run = build(folder, rows, design)
+        run = build(folder, rows, design, duplicates=duplicates)
         lines = asked(run)
-        assert sum(map(len, lines.values())) == run.plan.requests == expected
+        sent = expected if duplicates == "separate" else run.plan.distinct
+        assert run.plan.requests == expected
+        assert sum(map(len, lines.values())) == sum(shard.lines for shard in run.state.shards()) == sent
         assert sum(shard.requests for shard in run.state.shards()) == expected
-        assert sum(count.requests for count in count_conditions(run.folder.first_maps()).values()) == expected
+        sizes = {number: count.requests for number, count in count_conditions(run.folder.first_maps()).items()}
+        assert sum(sizes.values()) == expected
+        load(run, folder / "results.duckdb")
+        with duckdb.connect(str(folder / "results.duckdb")) as database:
+            loaded = database.execute("SELECT count(*), count(*) FILTER (outcome = 'answered') FROM results").fetchall()
+            found = database.execute("SELECT condition_number, count(*) FROM requests GROUP BY 1").fetchall()
+        assert loaded == [(expected, expected)]
+        assert dict(found) == sizes
 
 
 def _holds(where: list[str], word: str, frame: str) -> bool:
