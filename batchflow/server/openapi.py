@@ -116,15 +116,23 @@ def _operations() -> Mapping[str, Schema]:
         "batches.list": {"parameters": _page(20, 100), **_answers(_list_of("Batch"), 404)},
         "batches.retrieve": {**one_batch, **_answers(_ref("Batch"), 404)},
         "batches.cancel": {**one_batch, **_answers(_ref("Batch"), 404, 409)},
-        **{event: _asking(prompt, answer) for event, (prompt, answer) in _AT_ONCE.items()},
+        **{event: _asking(event, prompt, answer) for event, (prompt, answer) in _AT_ONCE.items()},
         "models.list": _answers(_object(object={"const": "list"}, data={"type": "array", "items": _ref("Model")})),
         "models.retrieve": {"parameters": [_in_path("model")], **_answers(_ref("Model"), 404)},
     }
 
 
-def _asking(prompt: str, answer: str) -> Schema:
+# endpoints that take texts alone, and how many of them in one request
+_MOST_TEXTS: Final = {"moderations.create": 32, "completions.create": 1}
+
+
+def _asking(event: str, prompt: str, answer: str) -> Schema:
     """An endpoint that answers at once; what else its body may hold is the service's own reference to say."""
-    body = _object(model={"type": "string", "minLength": 1}, **{prompt: {"type": ["array", "string"], "minItems": 1}})
+    asked: Schema = {"type": ["array", "string"], "minItems": 1}
+    if event in _MOST_TEXTS:
+        least = {"minLength": 1} if event == "completions.create" else {}
+        asked |= {**least, "maxItems": _MOST_TEXTS[event], "items": {"type": "string", **least}}
+    body = _object(model={"type": "string", "minLength": 1}, **{prompt: asked})
     said = {"object": {"const": answer}, "model": _TEXT, "usage": {"type": "object"}} if answer else {"model": _TEXT}
     content = {"application/json": {"schema": body}}
     return {"requestBody": {"required": True, "content": content}, **_answers(_object(**said))}
