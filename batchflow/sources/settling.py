@@ -52,7 +52,9 @@ class Placed(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """An answer to take over: the custom_id it has in the other run, the one it gets, and its shard here."""
+    """An answer to take over: the custom_id it has in the other run, the one it gets, and its shard here, which is that
+    of its request: both are cut in the order of this run's rows.
+    """
 
     theirs: str
     ours: str
@@ -83,7 +85,7 @@ class SettlingWriter(MapWriter):
             )
         self._con.execute(
             "CREATE TABLE taken AS SELECT k.custom_id, f.theirs, f.run, f.round, f.shard AS source, "
-            f"1 + (row_number() OVER (ORDER BY f.run, f.round, f.shard, f.theirs) - 1) // {TAKEN_SHARD} AS shard "
+            f"1 + (row_number() OVER ({ROW_ORDER}) - 1) // {TAKEN_SHARD} AS shard "
             f"FROM keyed k JOIN (SELECT * FROM final QUALIFY row_number() OVER "
             "(PARTITION BY request_key ORDER BY run, round DESC, theirs) = 1) f USING (request_key) "
             f"WHERE k.custom_id = k.{ASKED_AS}"

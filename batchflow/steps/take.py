@@ -129,6 +129,8 @@ def taken_events(folder: RunFolder, shards: Sequence[Shard], built: Event) -> li
             "lost": False,
         }
         account = read_shard(folder, TAKEN_ROUND, shard.number, [name]).run().account
+        if account.final.total() != shard.requests:  # else it would be owed, and bought again
+            raise AssertionError(f"{name} holds {account.final.total()} final answers to {shard.requests} requests")
         payload = {"batch_id": "", "files": [file], "account": account.to_json()}
         events.append(Event("collected", payload, step=StepName.BUILD, round=TAKEN_ROUND, shard=shard.number))
     return events

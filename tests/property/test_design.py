@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import yaml
@@ -17,10 +18,14 @@ from batchflow.journal.events import Event
 from batchflow.journal.journal import Journal
 from batchflow.plan.shards import shard_ids
 from batchflow.plan.study import compile_study
+from batchflow.sources import settling
 from batchflow.sources.maps import count_conditions
 from batchflow.spec.load import load_spec
+from batchflow.steps import build as steps_build
 from batchflow.steps.collect import read_shard
 from batchflow.steps.load import Loader
+from batchflow.steps.summary import account_of
+from batchflow.steps.take import reused
 from tests.unit.journal.histories import batch, intent, receipt, uploaded
 
 SLOW = settings(max_examples=25, deadline=None)
@@ -45,7 +50,7 @@ def designs(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def build(folder: Path, rows: dict[str, str], design: dict[str, Any], **keys: Any) -> Any:
+def build(folder: Path, rows: dict[str, str], design: dict[str, Any], *, fresh: bool = True, **keys: Any) -> Any:
     lines = [f'{name},"{word}"' for name, word in rows.items()]
     (folder / "rows.csv").write_text("\n".join(["id,word", *lines]) + "\n", encoding="utf-8")
     spec = {
@@ -54,7 +59,7 @@ def build(folder: Path, rows: dict[str, str], design: dict[str, Any], **keys: An
         "limits": {"requests_per_batch": 7}, **keys,
     }  # fmt: skip
     (folder / "experiment.yaml").write_text(yaml.safe_dump(spec, allow_unicode=True), encoding="utf-8")
-    return plan_run(compile_study(load_spec(folder / "experiment.yaml")), fresh=True).run
+    return plan_run(compile_study(load_spec(folder / "experiment.yaml")), fresh=fresh).run
 
 
 def asked(run: Any) -> dict[str, list[tuple[str, str, str]]]:
@@ -165,3 +170,27 @@ def test_exact_balance_within_strata_and_over_all(strata: list[str], levels: int
     for group in [said, *([each for each in said if each[0] == word] for word in set(strata))]:
         counts = [sum(frame == each[1] for each in group) for frame in frames]
         assert max(counts) - min(counts) <= 1, counts
+
+
+@SLOW
+@given(st.lists(WORDS.map(lambda word: word.replace('"', "'")), min_size=1, max_size=12), st.randoms())
+def test_what_is_taken_over_is_whole_in_however_many_files_and_in_whatever_order(words: list[str], chance: Any) -> None:
+    rows = {f"r{number}": f"{word} {number}" for number, word in enumerate(words)}
+    shuffled = list(rows.items())
+    chance.shuffle(shuffled)
+    design = {"factors": {"frame": ["a", "b"]}}
+    with (
+        scratch_folder() as folder,
+        patch.object(settling, "TAKEN_SHARD", 3),
+        patch.object(steps_build, "TAKEN_SHARD", 3),
+    ):
+        load(build(folder, rows, design), folder / "results.duckdb")
+        run = build(folder, {**dict(shuffled), "new": "more"}, design, fresh=False)
+        assert [shard.requests for shard in run.state.shards(1)] == [2]
+        assert reused(run.state) == 2 * len(rows)
+        assert account_of(run.state).final == {"answered": 2 * len(rows)}
+        assert account_of(run.state).owed == {"unsent": 2}
+        load(run, folder / "results.duckdb")
+        with duckdb.connect(str(folder / "results.duckdb")) as database:
+            found = database.execute("SELECT row_id, count(*) FILTER (outcome = 'answered') FROM results GROUP BY 1")
+            assert dict(found.fetchall()) == dict.fromkeys([*rows, "new"], 2)
