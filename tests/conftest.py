@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.harness import Study, Zygote
+from tests.crash.harness import Study
+from tests.zygote import Zygote
 
 
 def pytest_configure() -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import signal
-import subprocess
 import sys
 import time
 import urllib.request
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from tests.zygote import Started
 
 _PATIENCE = 30.0
 
@@ -48,7 +49,7 @@ class ServerProcess:
         self.extra = tuple(extra)
         self.info = store.with_name(f"{store.name}.server.json")
         self.errors = store.with_name(f"{store.name}.stderr.txt")
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Started | None = None
 
     @staticmethod
     def new_token() -> str:
@@ -64,6 +65,9 @@ class ServerProcess:
         return self.token or "sk-test"
 
     def command(self) -> list[str]:
+        return [sys.executable, "-m", "batchflow.server", *self._arguments()]
+
+    def _arguments(self) -> list[str]:
         told = {
             "--store": self.store,
             "--port": self.port,
@@ -75,7 +79,7 @@ class ServerProcess:
             "--faults": self._faults_file(),
         }
         arguments = [str(part) for name, value in told.items() if value is not None for part in (name, value)]
-        return [sys.executable, "-m", "batchflow.server", *arguments, *self.extra]
+        return [*arguments, *self.extra]
 
     def _faults_file(self) -> Path | None:
         if isinstance(self.faults, Path):
@@ -92,10 +96,8 @@ class ServerProcess:
         environment = {name: value for name, value in os.environ.items() if name != "BATCHFLOW_SERVER_TOKEN"} | self.env
         if self.token is not None:
             environment["BATCHFLOW_SERVER_TOKEN"] = self.token
-        with self.errors.open("ab") as errors:
-            self.process = subprocess.Popen(
-                self.command(), env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
-            )
+        self.errors.touch()
+        self.process = Started(["batchflow.server", *self._arguments()], environment, self.errors)
         until = time.monotonic() + _PATIENCE
         while not self.info.exists():
             if self.process.poll() is not None or time.monotonic() > until:

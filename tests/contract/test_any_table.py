@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.crash.harness import Ended, Zygote
 from tests.deck.test_spreadsheet import write_xlsx
+from tests.zygote import Ended, Zygote
 
 TABLES = Path(__file__).parent / "tables"
 LONG = "lang " * 4000 + "Ende"

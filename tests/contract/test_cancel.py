@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.harness import Ended, Study, slow
+from tests.crash.harness import Study, slow
+from tests.zygote import Ended
 
 Make = Callable[..., Study]
 CREATE = "POST /v1/batches"

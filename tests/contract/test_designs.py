@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.harness import Ended, Study
+from tests.crash.harness import Study
+from tests.zygote import Ended
 
 Make = Callable[..., Study]
 

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.crash.harness import Ended, Zygote
+from tests.zygote import Ended, Zygote
 
 ROWS = 'id,text\n007,I love tea\n008,I will kill the bug\n009,"one, two"\n'
 SPEC = """\

@@ -9,8 +9,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tests.crash.cases import carry_out, combinations, failpoint_cases, random_case
-from tests.crash.harness import Zygote
 from tests.crash.server_cases import alternating_case, server_case
+from tests.zygote import Zygote
 
 Run = Callable[[Path, Zygote], str]
 

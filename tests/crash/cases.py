@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from batchflow import failpoints
-from tests.crash.harness import Study, Zygote
+from tests.crash.harness import Study
+from tests.zygote import Zygote
 
 LOST_CREATE = {"fault": "lost_reply", "on": "batches.create", "nth": [1]}
 LOST_UPLOAD = {"fault": "lost_reply", "on": "files.create", "nth": [2]}

@@ -1,8 +1,6 @@
 """A study, a server of its own, and the program run on them again and again, killed on the way."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 import yaml
 
 from tests.server_process import ServerProcess
+from tests.zygote import Ended, Zygote
 
 SPEC = """\
 version: 1
@@ -30,69 +29,6 @@ retry: {{max_rounds: {rounds}}}
 def slow(*values: Any) -> list[Any]:
     """Parameters for `make crash` alone: CI runs a part of each matrix."""
     return [pytest.param(value, marks=pytest.mark.slow) for value in values]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How one process ended: -9 = by SIGKILL."""
-
-    status: int
-    seconds: float
-    stdout: str
-    stderr: str
-
-    def json(self) -> dict[str, Any]:
-        value = json.loads(self.stdout)
-        assert isinstance(value, dict)
-        return value
-
-
-class Zygote:
-    """Runs the program in forked children; one at a time."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.zygote"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-
-    def run(
-        self,
-        folder: Path,
-        arguments: Sequence[str],
-        env: dict[str, str] | None = None,
-        *,
-        kill_after: float | None = None,
-        signal: str = "SIGKILL",
-        timeout: float = 60.0,
-    ) -> Ended:
-        stdout, stderr = folder / ".stdout", folder / ".stderr"
-        request = {
-            "folder": str(folder),
-            "arguments": list(arguments),
-            "env": env or {},
-            "stdout": str(stdout),
-            "stderr": str(stderr),
-            "kill_after": kill_after,
-            "signal": signal,
-            "timeout": timeout,
-        }
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        reply = json.loads(self._process.stdout.readline())
-        return Ended(reply["status"], reply["seconds"], stdout.read_text(), stderr.read_text())
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(10)
-        self._process.stdout.close()
 
 
 @dataclass

@@ -6,9 +6,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.crash.harness import Ended, Study, Zygote
+from tests.crash.harness import Study
 from tests.server.client import ENDED, Client, line
 from tests.server_process import ServerProcess
+from tests.zygote import Ended, Zygote
 
 ROWS = 1200
 KILLS = 5

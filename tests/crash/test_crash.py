@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.cases import Case, carry_out, combinations, failpoint_cases, random_case
-from tests.crash.harness import Zygote
 from tests.crash.server_cases import alternating_case, server_case
+from tests.zygote import Zygote
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in failpoint_cases()])

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.contract.fake_http import COMPLETION, FakeHttp, Reply, error, json_reply, serving
-from tests.crash.harness import Zygote
 from tests.deck.walking import Walker, write_requests
 from tests.unit.cli.terminal import Terminal
+from tests.zygote import Zygote
 
 PATH = "/chat/completions"
 GOOD = json_reply(COMPLETION)

@@ -14,10 +14,10 @@ from batchflow.plan.batch_file import Order
 from batchflow.plan.batch_file import make as make_batch
 from batchflow.plan.checking import check
 from batchflow.server.process import ServeOptions
-from tests.crash.harness import Zygote
 from tests.deck.test_walk import Make, batches
 from tests.deck.test_walk import make as make  # noqa: PLC0414 - a fixture
 from tests.deck.walking import BODY, Walker, write_requests
+from tests.zygote import Zygote
 
 LISTED = [{"type": "image_url", "image_url": [{"url": "https://images.example/select.png"}]}]
 

@@ -9,7 +9,7 @@ import pytest
 
 from batchflow.errors import SetupError
 from batchflow.sources.pdf import to_table
-from tests.crash.harness import Zygote
+from tests.zygote import Zygote
 
 FONT = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
 

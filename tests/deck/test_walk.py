@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.crash.harness import Zygote
 from tests.deck.walking import Walker, server, write_requests
+from tests.zygote import Zygote
 
 STUDY = Path(__file__).parents[2] / "projects" / "image-appeal"
 Make = Callable[..., Walker]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.crash.harness import Ended, Zygote
 from tests.server_process import ServerProcess
+from tests.zygote import Ended, Zygote
 
 LINE = '{"custom_id": "id_%d", "method": "POST", "url": "/v1/chat/completions", "body": %s}\n'
 # as the deck's own tool wrote it, with blanks after separators; but image_url is what the API takes

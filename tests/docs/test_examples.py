@@ -17,9 +17,9 @@ import yaml
 
 from batchflow.cli.init import init
 from batchflow.spec import examples
-from tests.crash.harness import Zygote
 from tests.docs.conftest import environment
 from tests.docs.pages import ROOT, blocks, check_shown, marked, page, rows
+from tests.zygote import Zygote
 
 NAMES = examples.example_names()
 WITH_A_QUERY = {"open-coding": "agreement.sql", "vignettes": "cells.sql"}

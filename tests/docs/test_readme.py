@@ -9,9 +9,9 @@ from batchflow.errors import ExitStatus
 from batchflow.sinks.layout import KEYS, TABLES, VIEWS
 from batchflow.spec.load import load_spec
 from batchflow.spec.model import Experiment
-from tests.crash.harness import Zygote
 from tests.docs.conftest import Ran, python
 from tests.docs.pages import COMMANDS, blocks, check_shown, code, marked, page, rows
+from tests.zygote import Zygote
 
 README = page("README.md")
 SPECS = [block.text for block in blocks(README) if block.language == "yaml"]

@@ -17,11 +17,11 @@ from batchflow.cli.app import app
 from batchflow.errors import BatchflowError
 from batchflow.journal.events import JOURNAL_VERSION, OPTIONAL, PAYLOADS, decode
 from tests.contract.fake_http import FakeHttp, serving
-from tests.crash.harness import Zygote
 from tests.deck.test_pdf2text import write_pdf
 from tests.docs.conftest import Ran
 from tests.docs.pages import COMMANDS, ROOT, UPDATE, code, marked, page, rows, section
 from tests.server_process import ServerProcess
+from tests.zygote import Zygote
 
 STUDY = "projects/image-appeal/experiment.yaml"
 TEMPLATE, DATA = "projects/image-appeal/prompt.json", "projects/image-appeal/personas.csv"

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.crash.harness import Zygote
 from tests.faults.cases import CASES, Case
 from tests.faults.matrix import Verdict, carry_out, rewrite
+from tests.zygote import Zygote
 
 
 def main() -> int:

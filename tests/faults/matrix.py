@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.crash.harness import Ended, Study, Zygote
+from tests.crash.harness import Study
 from tests.faults.cases import Case
+from tests.zygote import Ended, Zygote
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "faults.md"

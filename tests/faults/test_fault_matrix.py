@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from batchflow.server.fault_kinds import KINDS
-from tests.crash.harness import Zygote
 from tests.docs.pages import code, page, rows, section
 from tests.faults.cases import CASES, Case
 from tests.faults.matrix import carry_out, committed
+from tests.zygote import Zygote
 
 
 def test_the_table_has_every_case() -> None:

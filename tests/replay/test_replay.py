@@ -14,7 +14,7 @@ from batchflow.engine.run import view
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import read_plan
 from batchflow.steps.summary import State, account_of, state_of
-from tests.crash.harness import Zygote
+from tests.zygote import Zygote
 
 VERSIONS = sorted(path for path in Path(__file__).parent.iterdir() if path.is_dir() and path.name[0].isdigit())
 

@@ -16,8 +16,8 @@ import duckdb
 import pytest
 
 from batchflow.journal.events import Event, encode
-from tests.crash.harness import Zygote
 from tests.unit.cli.golden import QUIET, check, masked
+from tests.zygote import Zygote
 
 SPEC = """\
 version: 1

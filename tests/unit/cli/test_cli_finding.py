@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import Study, Zygote
+from tests.crash.harness import Study
 from tests.unit.cli.golden import QUIET
 from tests.unit.cli.test_cli_errors import run_folder, write_study
+from tests.zygote import Zygote
 
 Make = Callable[..., Study]
 

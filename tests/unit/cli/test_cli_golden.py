@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import Ended, Zygote
 from tests.unit.cli.golden import GOLDEN, QUIET, check, masked
+from tests.zygote import Ended, Zygote
 
 PROJECT = Path(__file__).parents[3] / "projects" / "image-appeal"
 COMMANDS = (

@@ -10,8 +10,8 @@ import pytest
 
 from batchflow.identity import request_key
 from batchflow.sources.maps import lookup
-from tests.crash.harness import Zygote
 from tests.unit.cli.golden import QUIET
+from tests.zygote import Zygote
 
 ROOT = Path(__file__).parents[3]
 PINNED = json.loads((ROOT / "tests" / "golden" / "identity.json").read_text(encoding="utf-8"))

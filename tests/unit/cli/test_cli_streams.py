@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import Zygote
 from tests.unit.cli.golden import QUIET
 from tests.unit.cli.test_cli_errors import SPEC, write_study
+from tests.zygote import Zygote
 
 PROGRAM = [sys.executable, "-m", "batchflow"]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from batchflow.engine.runner import GRACE
-from tests.crash.harness import Study, Zygote
+from tests.crash.harness import Study
 from tests.unit.cli.golden import QUIET
 from tests.unit.cli.terminal import Terminal
 from tests.unit.cli.test_cli_errors import write_study
+from tests.zygote import Zygote
 
 Make = Callable[..., Study]
 EVIL = "a \x1b]0;evil\x07 persona \x9b31m of \u202eturned\u2028 text"
