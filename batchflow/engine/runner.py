@@ -74,7 +74,8 @@ class Runner:
         while True:
             self._stop_if_told()
             self._load.tick(clock.monotonic())
-            idle = not self._propose(clock.monotonic()) and not self._pool.busy
+            now = clock.monotonic()
+            idle = not self._propose(now) and not self._pool.busy
             if idle and self._round_over():
                 if not self._next_round():
                     return self._finish()
@@ -82,7 +83,7 @@ class Runner:
             if idle and self._resting():
                 return Ending.PAUSED
             self._watcher.progress(self._shared.run.state)
-            for done in self._pool.wait(self._sleep()):
+            for done in self._pool.wait(self._sleep(now)):
                 self._judge(done)
 
     def _round_over(self) -> bool:
@@ -160,11 +161,11 @@ class Runner:
         else:
             raise done.error
 
-    def _sleep(self) -> float:
-        now = clock.monotonic()
-        due = [moment for lane in self._lanes for moment in lane.due(now)]
-        due += self._load.due(now)
-        return min(LONGEST_SLEEP, max(0.0, min(due, default=now + LONGEST_SLEEP) - now))
+    def _sleep(self, looked: float) -> float:
+        """Seconds until something is due that was not at the last look: what was already waits for a running call."""
+        due = [moment for lane in self._lanes for moment in lane.due(looked) if moment > looked]
+        due += self._load.due(looked)
+        return min(LONGEST_SLEEP, max(0.0, min(due, default=looked + LONGEST_SLEEP) - clock.monotonic()))
 
     def _stop_if_told(self) -> None:
         """After a signal or an error that ends the run: no new call, some time for those in flight, then out."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,24 +20,70 @@ SETTINGS: Final[Mapping[str, Any]] = {
 }
 
 
+WORK: Final = "work"  # the catalog that a connection works in
+# Instances that nobody uses: a new one takes tens of milliseconds, and a command needs a dozen of them in turn.
+_idle: "Final[list[DuckDBPyConnection]]" = []
+
+
 @contextmanager
 def connection(scratch: Path | None = None, name: str = ":memory:") -> "Iterator[DuckDBPyConnection]":
     """A database, in memory or in the file `name`, that keeps the order of rows. `scratch` takes what does not fit
-    into memory.
+    into memory. Whoever changes lasting settings takes a `private_connection`.
     """
+    instance = _idle.pop() if _idle else _open()
+    reusable = False
+    try:
+        with closing(instance.cursor()) as database:
+            database.execute(f"SET temp_directory = {literal('' if scratch is None else str(scratch))}")
+            database.execute(f"ATTACH {literal(name)} AS {WORK}; USE {WORK}")
+            yield database
+            database.execute(f"USE memory; DETACH {WORK}")
+            reusable = _leave_scratch(database)
+    finally:
+        if reusable:
+            _idle.append(instance)
+        else:
+            instance.close()
+
+
+@contextmanager
+def beside(database: "DuckDBPyConnection") -> "Iterator[DuckDBPyConnection]":
+    """A second connection to what `connection` gave, to read from while the first is written to."""
+    with closing(database.cursor()) as second:
+        second.execute(f"USE {WORK}")
+        yield second
+
+
+def _leave_scratch(database: "DuckDBPyConnection") -> bool:
+    """False where something was written there: DuckDB then keeps to that folder."""
+    import duckdb  # noqa: PLC0415 - heavy; only what reads rows pays for it
+
+    try:
+        database.execute("SET temp_directory = ''")
+    except duckdb.NotImplementedException:
+        return False
+    return True
+
+
+@contextmanager
+def private_connection(scratch: Path | None = None, name: str = ":memory:") -> "Iterator[DuckDBPyConnection]":
+    """The same, closed for good at the end: its settings may be locked."""
+    with closing(_open(name)) as database:
+        if scratch is not None:
+            database.execute(f"SET temp_directory = {literal(str(scratch))}")
+        yield database
+
+
+def _open(name: str = ":memory:") -> "DuckDBPyConnection":
     import duckdb  # noqa: PLC0415 - heavy; only what reads rows pays for it
 
     settings: dict[str, Any] = {
         **SETTINGS,
         "memory_limit": "256MB",
         "threads": 1,  # with one, rows are written in the order in which they are read
-        "temp_directory": "" if scratch is None else str(scratch),
+        "temp_directory": "",
     }
-    database = duckdb.connect(name, config=settings)
-    try:
-        yield database
-    finally:
-        database.close()
+    return duckdb.connect(name, config=settings)
 
 
 def stream(database: "DuckDBPyConnection", query: str) -> Iterator[list[tuple[Any, ...]]]:

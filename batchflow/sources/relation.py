@@ -10,7 +10,7 @@ import duckdb
 from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
-from batchflow.sources.database import connection, identifier, literal, parquet
+from batchflow.sources.database import identifier, literal, parquet, private_connection
 from batchflow.sources.importing import Target
 from batchflow.sources.table import Reading, columns_of, must_be_file
 
@@ -140,7 +140,7 @@ class DuckTable(Relation):
 @contextmanager
 def utc_connection(scratch: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that shows instants the same on every machine."""
-    with connection(scratch) as database:
+    with private_connection(scratch) as database:
         database.execute("SET TimeZone = 'UTC'")
         yield database
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchflow import files
-from batchflow.sources.database import connection, identifier, literal, parquet
+from batchflow.sources.database import identifier, literal, parquet, private_connection
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -57,7 +57,7 @@ def check(rules: Rules) -> None:
 
     from batchflow.sources import sql  # noqa: PLC0415 - as above
 
-    with connection() as database:
+    with private_connection() as database:
         columns = "".join(f", {identifier(name)} VARCHAR" for name in rules.columns)
         database.execute(f"CREATE TABLE d (row_number BIGINT, row_id VARCHAR{columns})")
         database.execute(_create_conditions(rules))
@@ -101,7 +101,7 @@ class Selection:
 
         with self._stack:
             scratch = self._stack.enter_context(files.scratch_folder())
-            self._database = self._stack.enter_context(connection(scratch, str(scratch / "pairs.duckdb")))
+            self._database = self._stack.enter_context(private_connection(scratch, str(scratch / "pairs.duckdb")))
             self._prepare()
             try:
                 self._decide()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from batchflow.sources.database import beside
 from batchflow.sources.maps import (
     ASKED_AS,
     KEY,
@@ -99,11 +100,10 @@ class SettlingWriter(MapWriter):
             f"k.custom_id = k.{ASKED_AS} AS leader, count(*) OVER (PARTITION BY k.{ASKED_AS}) AS serves, "
             f"coalesce(t.shard, 0) AS taken FROM keyed k LEFT JOIN taken t ON t.custom_id = k.{ASKED_AS}"
         )
-        cursor = self._con.cursor()  # the places are appended meanwhile
-        cursor.execute(f"SELECT custom_id, leader, serves, taken FROM decided {ROW_ORDER}")
-        while rows := cursor.fetchmany(AT_ONCE):
-            yield from (Decision(*row) for row in rows)
-        cursor.close()
+        with beside(self._con) as reading:  # the places are appended meanwhile
+            reading.execute(f"SELECT custom_id, leader, serves, taken FROM decided {ROW_ORDER}")
+            while rows := reading.fetchmany(AT_ONCE):
+                yield from (Decision(*row) for row in rows)
 
     def place(self, placed: Sequence[Placed]) -> None:
         with self._con.appender("placed") as appender:

@@ -144,13 +144,14 @@ def test_cancel_races_completion(make_study: Make) -> None:
 @pytest.mark.parametrize(
     "faults",
     [
-        [{"fault": "http_error", "on": "batches.cancel", "status": 409, "nth": [1, 2]}],
         [{"fault": "lost_reply", "on": "batches.cancel", "nth": [1, 3]}],
-        [{"fault": "http_error", "on": "batches.cancel", "status": 500, "nth": [1, 2, 3]}],
-        [{"fault": "spoilt_reply", "on": "batches.cancel", "how": "html", "nth": [2]}],
         [{"fault": "http_error", "on": "batches.cancel", "status": 404, "nth": [1]}],
+        *slow(
+            [{"fault": "http_error", "on": "batches.cancel", "status": 409, "nth": [1, 2]}],
+            [{"fault": "http_error", "on": "batches.cancel", "status": 500, "nth": [1, 2, 3]}],
+            [{"fault": "spoilt_reply", "on": "batches.cancel", "how": "html", "nth": [2]}],
+        ),
     ],
-    ids=["409", "lost reply", "500", "html", "404"],
 )
 def test_a_cancel_that_goes_wrong_is_asked_again(make_study: Make, faults: list[dict[str, Any]]) -> None:
     study = sent(make_study(faults=[STUCK, *faults]))
@@ -248,8 +249,8 @@ def test_another_process_is_to_be_stopped_first(make_study: Make) -> None:
     [
         *slow("cancel.after-event", "cancel.after-call:2", "poll.before-event", "poll.before-event:2"),
         *slow("collect.between-files:2", "load.before-commit", "run.before-finish", "journal.after-append:2"),
-        *slow("journal.torn-append:2", "journal.before-append:3"),
-        *("cancel.after-call", "collect.after-event"),
+        *slow("journal.torn-append:2", "journal.before-append:3", "collect.after-event"),
+        "cancel.after-call",
     ],
 )
 @pytest.mark.parametrize("then", ["cancel", "run"])

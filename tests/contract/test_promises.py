@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.crash.harness import Study
+from tests.crash.harness import Study, slow
 
 Make = Callable[..., Study]
 CREATE = "POST /v1/batches"
@@ -125,7 +125,7 @@ def test_rebuild_from_the_folder_alone(make_study: Make) -> None:
 def test_a_held_database_does_not_stop_a_run(make_study: Make) -> None:
     study = make_study()
     assert study.run("run", "experiment.yaml", "--yes", "--until", "build").status == 5
-    hold = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print(1, flush=True); time.sleep(10)"
+    hold = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print(1, flush=True); time.sleep(4)"
     with subprocess.Popen(
         [sys.executable, "-c", hold, str(study.folder / "results.duckdb")],
         stdout=subprocess.PIPE,
@@ -174,7 +174,7 @@ def test_tables_that_somebody_changed_are_made_again(make_study: Make, change: s
     study.check_account()
 
 
-@pytest.mark.parametrize("holds", [1, 3])
+@pytest.mark.parametrize("holds", [3, *slow(1)])
 def test_full_queue_costs_few_creates(make_study: Make, holds: int) -> None:
     study = make_study(rows=12, per_shard=1, faults=[{"fault": "token_limit", "batches": holds}], delay=0.2)
     ended = study.run()
@@ -285,18 +285,20 @@ def test_a_line_the_provider_lost_is_asked_again(make_study: Make) -> None:
     "fault",
     [
         {"fault": "double_encoded"},
-        {"fault": "line_endings"},
         {"fault": "result_file", "which": "error", "as": "empty_string"},
-        {"fault": "result_file", "which": "error", "as": "empty_file"},
-        {"fault": "cut_download", "bytes": 700, "with_length": True, "nth": [1, 2]},
         {"fault": "cut_download", "bytes": 700, "with_length": False, "nth": [1]},
         {"fault": "http_error", "on": "batches.list", "status": 500, "nth": [1, 2, 3]},
-        {"fault": "http_error", "on": "batches.create", "status": 502, "nth": [1]},
         {"fault": "http_error", "on": "batches.create", "status": 429, "retry_after": 1, "nth": [1, 2]},
-        {"fault": "http_error", "on": "files.create", "status": 500, "nth": [1, 2, 3, 4]},
-        {"fault": "http_error", "on": "files.content", "status": 503, "nth": [1, 2, 3, 4]},
-        {"fault": "status", "value": "scheduling", "seconds": 0.3},
         {"fault": "cannot_find_file", "nth": [1]},
+        *slow(
+            {"fault": "line_endings"},
+            {"fault": "result_file", "which": "error", "as": "empty_file"},
+            {"fault": "cut_download", "bytes": 700, "with_length": True, "nth": [1, 2]},
+            {"fault": "http_error", "on": "batches.create", "status": 502, "nth": [1]},
+            {"fault": "http_error", "on": "files.create", "status": 500, "nth": [1, 2, 3, 4]},
+            {"fault": "http_error", "on": "files.content", "status": 503, "nth": [1, 2, 3, 4]},
+            {"fault": "status", "value": "scheduling", "seconds": 0.3},
+        ),
     ],
     ids=lambda fault: "-".join(str(part) for part in fault.values()).replace(" ", ""),
 )
@@ -320,9 +322,11 @@ def test_many_tries_in_vain_are_told_once(make_study: Make) -> None:
     "fault",
     [
         {"fault": "result_file", "which": "output", "as": "null"},
-        {"fault": "result_file", "which": "output", "as": "empty_file"},
         {"fault": "cut_download", "bytes": 700, "with_length": False, "every": 1},
-        {"fault": "http_error", "on": "files.content", "status": 500, "every": 1},
+        *slow(
+            {"fault": "result_file", "which": "output", "as": "empty_file"},
+            {"fault": "http_error", "on": "files.content", "status": 500, "every": 1},
+        ),
     ],
     ids=lambda fault: "-".join(str(part) for part in fault.values()),
 )
@@ -423,8 +427,8 @@ def test_money_gone_in_the_middle_starts_no_new_round(make_study: Make) -> None:
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_leaves_a_run_that_goes_on(make_study: Make, name: str) -> None:
-    study = make_study(delay=4.0)
-    ended = study.run(kill_after=2.5, signal=name)
+    study = make_study(delay=2.5)
+    ended = study.run(kill_after=1.5, signal=name)
     assert ended.status == 130, ended.stderr
     assert "same command again" in ended.stderr
     assert study.run().status == 0

@@ -171,8 +171,8 @@ UNPUBLISHED = {"round.before-publish", "round.after-publish", "journal.before-ap
     [
         *slow("round.before-publish", "journal.before-append:2", "journal.torn-append:2", "journal.after-append:2"),
         *slow("upload.after-call", "start.after-intent", "start.after-receipt", "collect.between-files"),
-        *slow("collect.after-event", "load.before-commit"),
-        *("round.after-publish", "start.after-create"),
+        *slow("collect.after-event", "load.before-commit", "round.after-publish"),
+        "start.after-create",
     ],
 )
 @pytest.mark.parametrize("then", [("--yes",), ("retry",)], ids=["run", "retry"])

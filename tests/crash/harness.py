@@ -28,7 +28,13 @@ retry: {{max_rounds: {rounds}}}
 
 def slow(*values: Any) -> list[Any]:
     """Parameters for `make crash` alone: CI runs a part of each matrix."""
-    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+    return [pytest.param(value, marks=pytest.mark.slow, id=_name(value)) for value in values]
+
+
+def _name(value: Any) -> str | None:
+    """Of faults, their words; whatever else names itself."""
+    faults = value if isinstance(value, list) else [value]
+    return "-".join(str(each) for fault in faults for each in fault.values()) if isinstance(faults[0], dict) else None
 
 
 @dataclass

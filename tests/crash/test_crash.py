@@ -19,7 +19,7 @@ def test_combination(case: Case, tmp_path: Path, zygote: Zygote) -> None:
     assert "billed once" in carry_out(case, tmp_path, zygote)
 
 
-@pytest.mark.parametrize("seed", [101, 102, 103])
+@pytest.mark.parametrize("seed", [101])
 def test_random_kills(seed: int, tmp_path: Path, zygote: Zygote) -> None:
     assert "billed once" in random_case(seed, tmp_path, zygote)
 

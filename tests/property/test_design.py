@@ -28,7 +28,7 @@ from batchflow.steps.summary import account_of
 from batchflow.steps.take import reused
 from tests.unit.journal.histories import batch, intent, receipt, uploaded
 
-SLOW = settings(max_examples=25, deadline=None)
+SLOW = settings(max_examples=12, deadline=None)
 WORDS = st.sampled_from(["a", "b", "ä b", "x,y", 'q"', "0", "007", "lang" * 30, "\u2028"])
 
 

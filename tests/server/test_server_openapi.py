@@ -9,12 +9,13 @@ import pytest
 
 from batchflow.server.fault_kinds import ROUTES
 from batchflow.server.openapi import document
+from tests.crash.harness import slow
 from tests.server_process import ServerProcess
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
-@pytest.mark.parametrize("examples", [15])
+@pytest.mark.parametrize("examples", [6, *slow(40)])
 def test_every_answer_is_as_documented(tmp_path: Path, examples: int) -> None:
     with ServerProcess(tmp_path / "store", token=ServerProcess.new_token()) as server:
         command = [
