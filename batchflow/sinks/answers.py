@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from batchflow.plan.answer_types import duckdb_type
 from batchflow.plan.model import Plan
 from batchflow.sinks.connection import Store
-from batchflow.sinks.layout import ANSWERS, mark, run_table
+from batchflow.sinks.layout import ANSWERS, mark, run_table, runs_with
 from batchflow.sinks.model import TypedRow
 from batchflow.sources.database import identifier
 
@@ -31,6 +31,12 @@ def append(store: Store, run_id: str, round_: int, batch_id: str, rows: Iterable
     if found:
         with store.connection.appender(run_table(ANSWERS, run_id)) as appender:
             appender.append_rows(found)
+
+
+def delete_batch(store: Store, run_id: str, batch_id: str) -> None:
+    """Take the typed answers, or the vectors, of a batch out again, where there are any."""
+    if run_id in runs_with(store, ANSWERS):
+        store.rows(f"DELETE FROM {run_table(ANSWERS, run_id)} WHERE batch_id = ?", [batch_id])
 
 
 def as_text(store: Store, query: str) -> str:

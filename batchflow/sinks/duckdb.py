@@ -182,8 +182,10 @@ class Sink(StoreUser):
     def _insert_requests(self, plan: Plan, path: Path, *, taken: bool) -> int:
         """The requests of a map, every one unsent."""
         place = "NULL, NULL" if taken else "shard, line"
-        condition = "''" if not plan.conditions else f"(SELECT condition FROM {run_table(FACTORS, plan.run)} f WHERE "
-        condition += "f.condition_number = m.condition)" if plan.conditions else ""
+        condition = "''"  # the only one of a study without a design
+        if plan.conditions:
+            factors_ = run_table(FACTORS, plan.run)
+            condition = f"(SELECT condition FROM {factors_} f WHERE f.condition_number = m.condition)"
         return self._store.number(
             f"INSERT INTO requests SELECT ?, custom_id, row_number, row_id, {condition}, condition, replicate, draw, "
             f"request_key, {place}, {asked_as(self._store.connection, path)}, ?, NULL FROM {parquet(path)} m",
@@ -216,7 +218,7 @@ class Sink(StoreUser):
         known = self._store.rows("DELETE FROM batches WHERE run_id = ? AND batch_id = ?", [run_id, batch_id]) != [(0,)]
         if known or batch_id.startswith(TAKEN):
             self._store.rows("DELETE FROM responses WHERE run_id = ? AND batch_id = ?", [run_id, batch_id])
-            vectors.delete_batch(self._store, run_id, batch_id)
+            typed.delete_batch(self._store, run_id, batch_id)
 
     def _append(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow]) -> dict[str, str | None]:
         """Stream the answers into the table; returns their custom_ids, none of them owed as yet."""

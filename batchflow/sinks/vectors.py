@@ -6,8 +6,9 @@ They are kept there alone: as numbers they take a third of the room of their tex
 from collections.abc import Sequence
 from typing import Final
 
+from batchflow.sinks.answers import KEY_COLUMNS
 from batchflow.sinks.connection import Store
-from batchflow.sinks.layout import ANSWERS, columns_of, mark, run_table, runs_with
+from batchflow.sinks.layout import ANSWERS, columns_of, mark, run_table
 from batchflow.sinks.model import BatchRow, ResponseRow
 from batchflow.sources.columns import EMBEDDING
 
@@ -34,12 +35,6 @@ def place(store: Store, run_id: str, batch: BatchRow, rows: Sequence[ResponseRow
     return [row if row.dimensions is None else row._replace(content=None) for row in rows]
 
 
-def delete_batch(store: Store, run_id: str, batch_id: str) -> None:
-    """Take the vectors of a batch out again, where there are any."""
-    if run_id in runs_with(store, ANSWERS):
-        store.rows(f"DELETE FROM {run_table(ANSWERS, run_id)} WHERE batch_id = ?", [batch_id])
-
-
 def _fit(store: Store, run_id: str, sizes: set[int | None]) -> bool:
     """Make the run's table, or its column one of any size, once a vector of another size comes.
 
@@ -51,9 +46,7 @@ def _fit(store: Store, run_id: str, sizes: set[int | None]) -> bool:
     if there and EMBEDDING not in there:
         return False
     if not there:
-        store.connection.execute(
-            f"CREATE TABLE {table} (custom_id VARCHAR, round INTEGER, batch_id VARCHAR, {EMBEDDING} {wanted})"
-        )
+        store.connection.execute(f"CREATE TABLE {table} ({KEY_COLUMNS}, {EMBEDDING} {wanted})")
         store.connection.execute(mark("TABLE", table, f"the vectors of {run_id}"))
     elif there[EMBEDDING] not in {wanted, _ANY_SIZE}:
         store.connection.execute(f"ALTER TABLE {table} ALTER COLUMN {EMBEDDING} TYPE {_ANY_SIZE}")

@@ -4,14 +4,13 @@ out of memory where it must be.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchflow.sources.database import parquet
-from batchflow.sources.maps import asked_as, map_database
+from batchflow.sources.maps import Gathering, asked_as
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    pass
 
 
 class Attempt(NamedTuple):
@@ -30,13 +29,11 @@ class Place(NamedTuple):
     shard: int
 
 
-class Attempts:
+class Attempts(Gathering):
     """Collects attempts, then chooses. A request's outcome is its newest final one; it is owed where there is none."""
 
     def __init__(self) -> None:
-        self._context = map_database()
-        self._con: DuckDBPyConnection = self._context.__enter__()
-        self._con.execute(
+        super().__init__(
             "CREATE TABLE attempts (custom_id VARCHAR, outcome VARCHAR, final BOOLEAN, serves BIGINT, round INTEGER, "
             "shard INTEGER)"
         )
@@ -102,11 +99,3 @@ class Attempts:
             "WHERE kind IS NOT NULL GROUP BY kind ORDER BY kind"
         ).fetchall()
         return dict(rows)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._context.__exit__(kind, error, trace)

@@ -4,7 +4,7 @@ than UTF-8 is written anew in UTF-8 first, line by line the same.
 
 import codecs
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -13,7 +13,7 @@ from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.sources import table
 from batchflow.sources.scan import BLOCK, Record, Scanner, check_start, header_text
-from batchflow.sources.table import Imported, Reading, columns_of, must_be_file
+from batchflow.sources.table import Imported, OneFile, Reading, columns_of, must_be_file
 from batchflow.sources.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ _NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical 
 _TAB_SUFFIXES: Final = {".tsv", ".tab"}
 
 
-class Delimited:
+class Delimited(OneFile):
     """One file. encoding: that of its bytes, UTF-8 without."""
 
     kind = "delimited"
 
     def __init__(self, path: Path, shown: str, workshop: Workshop, encoding: str | None = None) -> None:
-        self.shown = shown
-        self._path, self._workshop = path, workshop
+        super().__init__(path, shown)
+        self._workshop = workshop
         self._encoding = None if encoding is None or codecs.lookup(encoding).name == "utf-8" else encoding
         self._recoded: Path | None = None
 
@@ -75,12 +75,6 @@ class Delimited:
             with self._utf8().open("rb") as handle:
                 record = next(islice(Scanner(handle, reading.delimiter, self.shown), row, None), None)
         return _fault(self.shown, cause, remedy, record)
-
-    def files(self) -> Sequence[Path]:
-        return [self._path]
-
-    def digest(self) -> str | None:
-        return files.sha256_of(self._path)
 
     def _utf8(self) -> Path:
         """The file in UTF-8: itself, or a copy that is made once."""

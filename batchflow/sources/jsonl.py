@@ -3,15 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.identity import JsonNumber
 from batchflow.sources import text
 from batchflow.sources.scan import lines
-from batchflow.sources.table import SHOWN_FAULTS, Reading, columns_of, must_be_file
+from batchflow.sources.table import SHOWN_FAULTS, OneFile, Reading, columns_of, must_be_file
 
 if TYPE_CHECKING:
     from batchflow.sources.importing import Target
@@ -21,16 +19,12 @@ _UTF8: Final = "JSON is UTF-8: iconv -f WINDOWS-1252 -t UTF-8 old.jsonl > new.js
 _ONE_PER_LINE: Final = 'write one object per line, as `jq -c .` does: {"id": "007", "text": "…"}'
 
 
-class JsonLines:
+class JsonLines(OneFile):
     """One file. Its columns are the keys of all lines, in the order in which they first appear; an absent key, and
     null, is a missing cell.
     """
 
     kind = "jsonl"
-
-    def __init__(self, path: Path, shown: str) -> None:
-        self.shown = shown
-        self._path = path
 
     def inspect(self) -> Reading:
         """Reads all lines: any may bring a new key. Errors: DataError with the faulty lines."""
@@ -83,12 +77,6 @@ class JsonLines:
 
     def _at(self, number: int, line: str, cause: str, remedy: str) -> Fault:
         return Fault(self.shown, cause, remedy, number, None, line.rstrip("\r\n"))
-
-    def files(self) -> Sequence[Path]:
-        return [self._path]
-
-    def digest(self) -> str | None:
-        return files.sha256_of(self._path)
 
 
 def _changed(shown: str) -> DataError:

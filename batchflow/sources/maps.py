@@ -103,13 +103,28 @@ def map_database() -> "Iterator[DuckDBPyConnection]":
         ) from error
 
 
-class MapWriter:
+class Gathering:
+    """What keeps requests in tables of a database of its own, until the end of a `with` block."""
+
+    def __init__(self, tables: str) -> None:
+        self._context = map_database()
+        self._con = self._context.__enter__()
+        self._con.execute(tables)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._context.__exit__(kind, error, trace)
+
+
+class MapWriter(Gathering):
     """Collects the requests of round 1 in row order; `finish` gives each its draw and key and writes the map."""
 
     def __init__(self) -> None:
-        self._context = map_database()
-        self._con = self._context.__enter__()
-        self._con.execute(_BUILT)
+        super().__init__(_BUILT)
 
     def add(self, requests: Sequence[Built]) -> None:
         with self._con.appender("built") as appender:
@@ -129,14 +144,6 @@ class MapWriter:
     def counted(self) -> Finished:
         """How many requests there are, and different prompts among them."""
         return Finished(*self._con.execute("SELECT count(*), count(DISTINCT body_sha256) FROM built").fetchall()[0])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._context.__exit__(kind, error, trace)
 
 
 def write_later(first: Sequence[Path], chosen: Iterable[Sequence[Chosen]], target: Path) -> None:

@@ -7,12 +7,11 @@ from typing import Final
 
 import duckdb
 
-from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
 from batchflow.sources.database import identifier, literal, parquet, private_connection
 from batchflow.sources.importing import Target
-from batchflow.sources.table import Reading, columns_of, must_be_file
+from batchflow.sources.table import OneFile, Reading, columns_of, must_be_file
 
 ROW_GROUP: Final = 2048  # rows; one of long texts still fits easily into memory
 PARQUET: Final = "parquet"
@@ -80,14 +79,10 @@ class Relation:
         return Fault(self.shown, f"the file cannot be read: {reason}", "check that it is whole, or save it anew")
 
 
-class ParquetFile(Relation):
+class ParquetFile(OneFile, Relation):
     """One file."""
 
     kind = PARQUET
-
-    def __init__(self, path: Path, shown: str) -> None:
-        super().__init__(shown)
-        self._path = path
 
     @contextmanager
     def opened(self, scratch: Path | None) -> Iterator[Opened]:
@@ -95,21 +90,15 @@ class ParquetFile(Relation):
         with utc_connection(scratch) as database:
             yield database, parquet(self._path)
 
-    def files(self) -> Sequence[Path]:
-        return [self._path]
 
-    def digest(self) -> str | None:
-        return files.sha256_of(self._path)
-
-
-class DuckTable(Relation):
+class DuckTable(OneFile, Relation):
     """A table or view of a DuckDB file, which is opened for reading."""
 
     kind = "duckdb"
 
     def __init__(self, path: Path, shown: str, table: str | None) -> None:
-        super().__init__(shown)
-        self._path, self._table = path, table
+        super().__init__(path, shown)
+        self._table = table
 
     @contextmanager
     def opened(self, scratch: Path | None) -> Iterator[Opened]:
@@ -128,13 +117,10 @@ class DuckTable(Relation):
             schema, name = names[chosen(self.shown, list(names), self._table)]
             yield database, f"source.{identifier(schema)}.{identifier(name)}"
 
-    def files(self) -> Sequence[Path]:
-        return [self._path]
-
     def digest(self) -> str | None:
         # what a log beside it holds is not in the file yet
         beside = self._path.with_name(self._path.name + ".wal")
-        return None if beside.exists() else files.sha256_of(self._path)
+        return None if beside.exists() else super().digest()
 
 
 @contextmanager

@@ -9,11 +9,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
 from batchflow.sources.cells import range_of
-from batchflow.sources.table import Reading, columns_of, must_be_file, not_installed
+from batchflow.sources.table import OneFile, Reading, columns_of, must_be_file, not_installed
 
 if TYPE_CHECKING:
     from batchflow.sources.importing import Target
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
 _EXCERPT: Final = 100
 
 
-class Spreadsheet:
+class Spreadsheet(OneFile):
     """One sheet: the first, unless named; all of it, unless cells are. A row without any cell is none."""
 
     kind = "spreadsheet"
 
     def __init__(self, path: Path, shown: str, sheet: str | None = None, cells: str | None = None) -> None:
-        self.shown = shown
-        self._path, self._sheet, self._cells = path, sheet, cells
+        super().__init__(path, shown)
+        self._sheet, self._cells = sheet, cells
         self._rows: list[tuple[int, list[Any]]] | None = None  # with their numbers, the header first
         self._named = ""
 
@@ -51,12 +50,6 @@ class Spreadsheet:
     def fault(self, reading: Reading, cause: str, remedy: str, row: int = 0) -> Fault:
         del reading
         return self._fault(cause, remedy, row) if row else Fault(self.shown, cause, remedy)
-
-    def files(self) -> Sequence[Path]:
-        return [self._path]
-
-    def digest(self) -> str | None:
-        return files.sha256_of(self._path)
 
     def _fault(self, cause: str, remedy: str, row: int) -> Fault:
         """A fault at a row of the table (0: the header), named as the spreadsheet program names it."""

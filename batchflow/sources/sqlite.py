@@ -6,12 +6,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
 from batchflow.sources.database import identifier
 from batchflow.sources.relation import chosen
-from batchflow.sources.table import Reading, columns_of, must_be_file
+from batchflow.sources.table import OneFile, Reading, columns_of, must_be_file
 
 if TYPE_CHECKING:
     from batchflow.sources.importing import Target
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 HEAD = b"SQLite format 3\0"
 
 
-class SqliteTable:
+class SqliteTable(OneFile):
     """A table or view; its rows come in the order in which SQLite has them."""
 
     kind = "sqlite"
 
     def __init__(self, path: Path, shown: str, table: str | None) -> None:
-        self.shown = shown
-        self._path, self._table = path, table
+        super().__init__(path, shown)
+        self._table = table
 
     def inspect(self) -> Reading:
         must_be_file(self._path, self.shown)
@@ -65,14 +64,7 @@ class SqliteTable:
             cause = f"the file cannot be read: {error}"
             raise DataError([Fault(self.shown, cause, "check that it is whole, or export it as CSV")]) from error
 
-    def fault(self, reading: Reading, cause: str, remedy: str, row: int = 0) -> Fault:
-        del reading, row  # the cause names the row; there are no lines
-        return Fault(self.shown, cause, remedy)
-
-    def files(self) -> Sequence[Path]:
-        return [self._path]
-
     def digest(self) -> str | None:
         # what a log beside it holds is not in the file yet
         beside = self._path.with_name(self._path.name + "-wal")
-        return None if beside.exists() and beside.stat().st_size else files.sha256_of(self._path)
+        return None if beside.exists() and beside.stat().st_size else super().digest()

@@ -1,13 +1,11 @@
 """Stata and SPSS files: values by their labels where they have them, dates as ISO 8601. Needs the extra `stats`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from batchflow import files
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
-from batchflow.sources.table import Reading, columns_of, must_be_file, not_installed
+from batchflow.sources.table import OneFile, Reading, columns_of, must_be_file, not_installed
 
 if TYPE_CHECKING:
     from batchflow.sources.importing import Target
@@ -16,14 +14,10 @@ ROWS_AT_ONCE: Final = 20_000
 _CELLS_AT_ONCE: Final = 1_000_000
 
 
-class StatisticsFile:
+class StatisticsFile(OneFile):
     """One .dta, .sav or .zsav file. An empty text is missing, as both programs have it; so are missing values."""
 
     kind = "stats"
-
-    def __init__(self, path: Path, shown: str) -> None:
-        self.shown = shown
-        self._path = path
 
     def inspect(self) -> Reading:
         must_be_file(self._path, self.shown)
@@ -67,16 +61,6 @@ class StatisticsFile:
                 Fault(self.shown, f"the file cannot be read: {error}", "save it anew, or export it as CSV (UTF-8)")
             ]) from error  # fmt: skip
         return values, facts
-
-    def fault(self, reading: Reading, cause: str, remedy: str, row: int = 0) -> Fault:
-        del reading, row  # the cause names the row; there are no lines
-        return Fault(self.shown, cause, remedy)
-
-    def files(self) -> Sequence[Path]:
-        return [self._path]
-
-    def digest(self) -> str | None:
-        return files.sha256_of(self._path)
 
 
 def _texts(values: Sequence[Any], labels: Mapping[Any, str], kind: str) -> list[str | None]:

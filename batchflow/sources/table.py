@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from batchflow import files
 from batchflow.errors import DataError, Fault, SetupError
 from batchflow.sources.columns import RESULTS_RESERVED, ROWS_RESERVED, Column, resolve
 
@@ -60,6 +61,24 @@ class Source(Protocol):
 
     def digest(self) -> str | None:
         """Identity of what would be read, known without reading rows; None if only reading tells."""
+
+
+class OneFile:
+    """What the tables that are one local file have in common."""
+
+    def __init__(self, path: Path, shown: str) -> None:
+        self.shown = shown
+        self._path = path
+
+    def fault(self, reading: Reading, cause: str, remedy: str, row: int = 0) -> Fault:
+        del reading, row  # the cause names the row; only some kinds have lines
+        return Fault(self.shown, cause, remedy)
+
+    def files(self) -> Sequence[Path]:
+        return [self._path]
+
+    def digest(self) -> str | None:
+        return files.sha256_of(self._path)
 
 
 def import_rows(
