@@ -4,11 +4,21 @@ import json
 from typing import Any
 
 from batchflow.cli import render
+from batchflow.cli.choice import row_choice
 from batchflow.cli.find import spec_path
-from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 
 
-def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
+def validate(
+    spec: SpecArgument,
+    *,
+    sample: SampleOption = None,
+    seed: SeedOption = None,
+    ids: IdsOption = None,
+    where: WhereOption = None,
+    provider: ProviderOption = None,
+    as_json: Json = False,
+) -> None:
     """Check all that would be sent; write and send nothing.
 
     All: the spec, the data, the template and every rendered request.
@@ -19,8 +29,9 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
     from batchflow.spec.load import load_spec
 
     path = spec_path(spec)
+    loaded = load_spec(path)
     with workshop() as place:
-        study = compile_study(load_spec(path), provider, place)
+        study = compile_study(loaded, provider, place, row_choice(loaded, sample, seed, ids, where))
         requests = check_only(study)
     notes = list(study.notes())
     for line in notes:

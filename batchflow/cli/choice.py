@@ -1,0 +1,42 @@
+"""Which rows a command asks: the spec's sample, and what its options say instead."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from batchflow.errors import DataError, Fault, UsageError
+
+
+def row_choice(spec: Any, sample: int | None, seed: int | None, ids: Path | None, where: str | None) -> Any:
+    """The RowChoice of a command. Raises UsageError, DataError where the ids cannot be read."""
+    from batchflow.sources.choice import sample_of
+
+    choice = sample_of(spec.experiment.sample)
+    choice = choice if sample is None else replace(choice, n=sample)
+    if seed is not None and not choice.n:
+        raise UsageError("--seed goes with a sample", hint="add --sample N, or `sample` to the spec")
+    if where is not None and not where.strip():
+        raise UsageError("--where is empty", hint="write a condition: --where \"country = 'DE'\"")
+    return replace(
+        choice,
+        seed=choice.seed if seed is None else seed,
+        ids=None if ids is None else _ids(ids),
+        source="" if ids is None else str(ids),
+        where=where or "",
+    )
+
+
+def _ids(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DataError([Fault(str(path), f"the file of ids cannot be read: {error.strerror}", _REMEDY)]) from None
+    except UnicodeDecodeError:
+        raise DataError([Fault(str(path), "the file of ids is not UTF-8", "save it as UTF-8")]) from None
+    found = [line for line in lines if line]
+    if not found:
+        raise DataError([Fault(str(path), "the file names no id", _REMEDY)])
+    return found
+
+
+_REMEDY = "write one id per line, as the id column has it"
