@@ -1,29 +1,41 @@
 """Which rows a command asks: the spec's sample, and what its options say instead."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from batchflow.errors import DataError, Fault, UsageError
 
 
-def row_choice(spec: Any, sample: int | None, seed: int | None, ids: Path | None, where: str | None) -> Any:
-    """The RowChoice of a command. Raises UsageError, DataError where the ids cannot be read."""
-    from batchflow.sources.choice import sample_of
+@dataclass(frozen=True, slots=True)
+class RowOptions:
+    """The options --sample, --seed, --ids and --where as they were given."""
 
-    choice = sample_of(spec.experiment.sample)
-    choice = choice if sample is None else replace(choice, n=sample)
-    if seed is not None and not choice.n:
-        raise UsageError("--seed goes with a sample", hint="add --sample N, or `sample` to the spec")
-    if where is not None and not where.strip():
-        raise UsageError("--where is empty", hint="write a condition: --where \"country = 'DE'\"")
-    return replace(
-        choice,
-        seed=choice.seed if seed is None else seed,
-        ids=None if ids is None else _ids(ids),
-        source="" if ids is None else str(ids),
-        where=where or "",
-    )
+    sample: int | None = None
+    seed: int | None = None
+    ids: Path | None = None
+    where: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != RowOptions()
+
+    def choice(self, spec: Any) -> Any:
+        """The RowChoice of the command. Raises UsageError, and DataError where the ids cannot be read."""
+        from batchflow.sources.choice import sample_of
+
+        choice = sample_of(spec.experiment.sample)
+        choice = choice if self.sample is None else replace(choice, n=self.sample)
+        if self.seed is not None and not choice.n:
+            raise UsageError("--seed goes with a sample", hint="add --sample N, or `sample` to the spec")
+        if self.where is not None and not self.where.strip():
+            raise UsageError("--where is empty", hint="write a condition: --where \"country = 'DE'\"")
+        return replace(
+            choice,
+            seed=choice.seed if self.seed is None else self.seed,
+            ids=None if self.ids is None else _ids(self.ids),
+            source="" if self.ids is None else str(self.ids),
+            where=self.where or "",
+        )
 
 
 def _ids(path: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from batchflow.cli import render
-from batchflow.cli.choice import row_choice
+from batchflow.cli.choice import RowOptions
 from batchflow.cli.find import spec_path
 from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 
@@ -33,7 +33,7 @@ def plan(
     path = spec_path(spec)
     spec_ = load_spec(path)
     with workshop() as place:
-        study = compile_study(spec_, provider, place, row_choice(spec_, sample, seed, ids, where))
+        study = compile_study(spec_, provider, place, RowOptions(sample, seed, ids, where).choice(spec_))
         for line in [*study.notes(), *Project(spec_.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study)

@@ -2,13 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from batchflow.cli import render
 from batchflow.cli.advance import Advance, Order, reopened
-from batchflow.cli.choice import row_choice
+from batchflow.cli.choice import RowOptions
 from batchflow.cli.find import spec_path
 from batchflow.cli.options import (
     IdsOption,
@@ -44,21 +44,15 @@ def run(
 
     However often this is called: it continues what is unfinished, and makes no call where nothing is left to do.
     """
-    from batchflow.spec.load import load_spec
-
+    rows = RowOptions(sample, seed, ids, where)
     with Interruptible() as moment:
         last = _step(until)
         if (spec / "manifest.json").is_file():
-            if fresh or any(option is not None for option in (provider, sample, seed, ids, where)):
-                raise UsageError(
-                    "--fresh, --provider and the options that choose rows go with a spec, not with a run's folder"
-                )
+            if fresh or rows or provider is not None:
+                raise UsageError("--fresh, --provider and a choice of rows go with a spec, not with a run's folder")
             order = reopened(str(spec))
         else:
-            path = spec_path(spec)
-            loaded = load_spec(path)
-            choice = row_choice(loaded, sample, seed, ids, where)
-            order = _plan(path, loaded, choice, provider, fresh=fresh, key=last != "build")
+            order = _plan(spec_path(spec), rows, provider, fresh=fresh, key=last != "build")
         advance = Advance(order, moment, wait=not no_wait, until=last)
         try:
             ended = advance.go_on(yes=yes)
@@ -68,19 +62,22 @@ def run(
     sys.exit(status)
 
 
-def _plan(path: Path, spec: Any, choice: Any, provider: str | None, *, fresh: bool, key: bool) -> Order:
+def _plan(path: Path, rows: RowOptions, provider: str | None, *, fresh: bool, key: bool) -> Order:
     """The run of a spec, found or built."""
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
     from batchflow.plan.target import resolve
+    from batchflow.spec.load import load_spec
+
+    spec = load_spec(path)
 
     target = resolve(spec.experiment.provider, provider)
     if key and not target.simulated:
         target.key()  # a missing key is said before anything is built
     with workshop() as place:
-        study = compile_study(spec, provider, place, choice)
+        study = compile_study(spec, provider, place, rows.choice(spec))
         for line in [*study.notes(), *Project(spec.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study, fresh=fresh, hold=True)
