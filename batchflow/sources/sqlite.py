@@ -61,6 +61,9 @@ class SqliteTable(OneFile):
                 name = chosen(self.shown, [row[0] for row in found], self._table)
                 yield database.execute(f"SELECT * FROM {identifier(name)}")
         except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                held = Fault(self.shown, "another program holds the file", "close that program and run again")
+                raise DataError([held]) from error
             cause = f"the file cannot be read: {error}"
             raise DataError([Fault(self.shown, cause, "check that it is whole, or export it as CSV")]) from error
 

@@ -47,6 +47,8 @@ def test_what_is_owed_here_and_was_bought_there_is_taken_over_when_an_edit_is_ta
     assert (executed(study), most(study)) == (13, 1)
     assert record["run"] == first.json()["run"] + "-2"
     assert ran(study.run())["up_to_date"] is True
+    listed = {entry["run"]: entry["state"] for entry in study.run("runs", "--json").json()["runs"]}
+    assert listed[record["run"]] == "complete"  # though nothing of it was sent
     assert study.query("SELECT count(*) FROM results") == [(12,)]
 
 

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import sys
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,19 @@ def test_a_name_with_a_star_is_a_file_where_there_is_one() -> None:
     Path("a*.csv").write_text("id\n1\n")
     Path("ab.csv").write_text("id\n2\n")
     assert imported(source="a*.csv")[1] == [(1, "1", "1")]
+
+
+def test_an_sqlite_file_that_another_program_writes_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = sqlite3.connect("t.db")
+    writing.executescript("CREATE TABLE t (id TEXT); INSERT INTO t VALUES ('1'); BEGIN EXCLUSIVE")
+    monkeypatch.setattr("batchflow.sources.sqlite.sqlite3.connect", partial(sqlite3.connect, timeout=0.01))
+    try:
+        with pytest.raises(DataError) as caught:
+            opened(source="t.db").inspect()
+    finally:
+        writing.close()
+    (fault,) = caught.value.faults
+    assert (fault.cause, fault.remedy) == ("another program holds the file", "close that program and run again")
 
 
 def test_databases_list_their_tables(tmp_path: Path) -> None:
