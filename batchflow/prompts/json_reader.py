@@ -5,7 +5,7 @@ The quotes decide: a slot inside quotes is part of a text, a slot outside them s
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isinf
 from typing import Any, Final
 
@@ -241,12 +241,12 @@ def read_pairs(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def read_json(text: str) -> Any:
-    """JSON without slots (a cell); numbers keep their text. Errors: ValueError."""
+def read_json(text: str, *, whole: Callable[[str], Any] = finite) -> Any:
+    """JSON without slots (a cell); numbers keep their text. whole: what makes a whole number. Errors: ValueError."""
 
     def refuse(word: str) -> Any:
         raise ValueError(f"{word} is no JSON number")
 
     return json.loads(
-        text, parse_int=finite, parse_float=finite, parse_constant=refuse, object_pairs_hook=read_pairs
+        text, parse_int=whole, parse_float=finite, parse_constant=refuse, object_pairs_hook=read_pairs
     )
