@@ -80,9 +80,8 @@ def _verdict(run: RunView, *, ended: bool, untouched: bool) -> str:
     head = "up to date, no call was made. " if untouched else ""
     if account.answered == run.plan.requests:
         return f"{head}All {render.plural(account.answered, 'request')} answered."
-    return (
-        f"{head}{account.answered:,} of {run.plan.requests:,} requests answered, the others have another final outcome."
-    )
+    asked = render.plural(run.plan.requests, "request")
+    return f"{head}{account.answered:,} of {asked} answered, the others have another final outcome."
 
 
 def outcome_table(run: RunView) -> str:
@@ -91,7 +90,7 @@ def outcome_table(run: RunView) -> str:
     rows: list[tuple[str, str, str]] = []
     for counts, word in ((account.final, ""), (account.owed, "owed: ")):
         rows += [(kind, f"{counts[kind]:,}", word + DESCRIBED[Outcome(kind)]) for kind in Outcome if counts.get(kind)]
-    rows.append(("total", f"{account.requests:,}", f"{run.plan.requests:,} requests planned"))
+    rows.append(("total", f"{account.requests:,}", f"{render.plural(run.plan.requests, 'request')} planned"))
     return render.table(("outcome", "requests", "meaning"), rows, right=frozenset({1}))
 
 
