@@ -45,7 +45,7 @@ def plan(
         return
     render.show(text(described))
     if described["state"] == "complete":
-        render.note(f"Nothing was sent. The run is complete: {render.command('run', path)} would buy nothing.")
+        render.note("Nothing was sent. The run is complete: to run it would buy nothing.")
     else:
         render.note(f"Nothing was sent. Next: {render.command('run', path)}")
 

@@ -127,7 +127,7 @@ def test_everything_taken_over_needs_no_call(make_study: Make) -> None:
     assert listed[record["run"]] == "complete"
     planned = study.run("plan", "experiment.yaml")
     assert "build ✓ → load ✓" in planned.stdout
-    assert "The run is complete: batchflow run experiment.yaml would buy nothing." in planned.stderr
+    assert "The run is complete: to run it would buy nothing." in planned.stderr
     (study.folder / "results.duckdb").unlink()  # whichever run brings it back brings this one too
     assert study.run("load", str(study.run_folder), "--rebuild").status == 0
     assert study.query("SELECT count(*) FROM results WHERE experiment = 'renamed'") == [(12,)]
