@@ -64,7 +64,7 @@ def _entry(folder: Any) -> dict[str, Any]:
     return {
         "run": folder.run,
         "created_at": run.plan.created_at,
-        "state": state_of(run.state).value if run.state.sent or not owed else "planned",
+        "state": "planned" if owed and not run.state.sent else state_of(run.state).value,
         "simulated": run.plan.simulated,
         "experiment": run.plan.experiment,
         "model": run.plan.model,

@@ -21,7 +21,7 @@ from batchflow.prompts.document import body_from_mapping, body_from_prompt, read
 from batchflow.sources.choice import RowChoice, sample_of
 from batchflow.sources.columns import EMBEDDING, Column, result_names
 from batchflow.sources.opening import open_source
-from batchflow.sources.table import Imported, Reading, Source, import_rows, renamed
+from batchflow.sources.table import Imported, Reading, Source, import_rows, renamed, shortened
 from batchflow.sources.workshop import Workshop
 from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
@@ -115,7 +115,7 @@ class Study:
         names = [column.name for column in self.reading.columns]
         unused = [name for name in names if name not in used]
         if unused:
-            yield f"columns that no prompt uses: {', '.join(unused)}"
+            yield f"columns that no prompt uses: {shortened(unused)}"
         if self.spec.experiment.endpoint == EMBEDDINGS and EMBEDDING in map(str.lower, names):
             yield f"the vector is called 'answer_{EMBEDDING}' in the table of results"
         if self.choice:
