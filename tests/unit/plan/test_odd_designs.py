@@ -77,3 +77,13 @@ def test_rows_are_rendered_few_at_a_time_where_conditions_are_many(
     sizes.clear()
     built(tmp_path, table, design | {"assign": "between"}, "{{word}} {{a}} {{b}}")
     assert len(sizes) == 1
+
+
+def test_one_stratum_may_stand_alone(tmp_path: Path) -> None:
+    table = "id,word\n1,a\n2,b\n3,a\n"
+    exact = {"factors": {"model": ["m", "n"]}, "assign": "between", "balance": "exact"}
+    alone, listed = (built(tmp_path, table, {**exact, "strata": strata}) for strata in ("word", ["word"]))
+    assert alone.plan.fingerprint == listed.plan.fingerprint
+    with pytest.raises(SpecError, match="there is no column 'words'") as caught:
+        built(tmp_path, table, {**exact, "strata": "words"})
+    assert caught.value.faults[0].excerpt == "  strata: words"
