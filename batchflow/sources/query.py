@@ -17,7 +17,8 @@ from batchflow.sources import sql
 from batchflow.sources.columns import resolve
 from batchflow.sources.database import identifier, literal, parquet
 from batchflow.sources.importing import Target
-from batchflow.sources.relation import PARQUET, Opened, Relation, lock_up, said, utc_connection
+from batchflow.sources.relation import PARQUET, Opened, Relation, lock_up, utc_connection
+from batchflow.sources.selection import in_words
 from batchflow.sources.table import Reading, Source
 from batchflow.sources.workshop import Workshop
 
@@ -78,7 +79,8 @@ class Query(Relation):
                 database.execute(f"COPY ({parsed.sql}\n) TO {literal(str(target))} (FORMAT parquet)")
             except duckdb.Error as error:
                 remedy = "correct the SQL; files are named from the folder of the experiment file, and lie in it"
-                raise SpecError([self._refuse(f"DuckDB: {said(error)}", remedy)]) from None
+                cause, remedy = in_words(error, self._query, remedy)
+                raise SpecError([self._refuse(f"DuckDB: {cause}", remedy)]) from None
         return target
 
     def _refuse_doubles(self, described: list[tuple[Any, ...]]) -> None:

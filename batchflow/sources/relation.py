@@ -9,7 +9,7 @@ import duckdb
 
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
-from batchflow.sources.database import identifier, literal, parquet, private_connection
+from batchflow.sources.database import identifier, literal, parquet, private_connection, said
 from batchflow.sources.importing import Target
 from batchflow.sources.table import OneFile, Reading, columns_of, must_be_file
 
@@ -137,12 +137,6 @@ def lock_up(database: duckdb.DuckDBPyConnection, allowed: Sequence[str]) -> None
     database.execute(f"SET allowed_directories = [{folders}]")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
-
-
-def said(error: duckdb.Error) -> str:
-    """What DuckDB says, on one line, without the name of the kind of error."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return first.partition(" Error: ")[2] or first
 
 
 def chosen(shown: str, names: Sequence[str], wanted: str | None) -> str:

@@ -2,6 +2,7 @@
 decided by DuckDB over the stored rows, out of memory where there are many.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchflow import files
-from batchflow.sources.database import identifier, literal, parquet, private_connection
+from batchflow.sources.database import identifier, literal, parquet, private_connection, said
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _NUMBER: Final = identifier("number of a condition")  # what no column and no factor is called
+# a name beside a number, where no cast stands before the sign
+_COMPARED: Final = re.compile(r'(?<![\w":])("(?:[^"]|"")+"|[^\W\d]\w*)\s*([<>]=?)\s*(-?[0-9]+(\.[0-9]+)?)')
 
 
 class BadCondition(ValueError):
@@ -70,7 +73,7 @@ def check(rules: Rules) -> None:
             except sql.Unfit as problem:
                 raise BadCondition(position, problem.cause, problem.remedy) from None
             except duckdb.Error as error:
-                raise BadCondition(position, _said(error), f"correct the condition; {known}") from error
+                raise BadCondition(position, *in_words(error, text, f"correct the condition; {known}")) from error
 
 
 def _create_conditions(rules: Rules) -> str:
@@ -85,8 +88,18 @@ def _close(database: "DuckDBPyConnection") -> None:
     database.execute("SET lock_configuration = true")
 
 
-def _said(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def in_words(error: Exception, text: str, otherwise: str) -> tuple[str, str]:
+    """DuckDB's error about SQL of the user's: cause and remedy. otherwise: the remedy where the error does not come from
+    cells being text.
+    """
+    cause = said(error)
+    if "VARCHAR" not in cause or "explicit" not in cause:
+        return cause, otherwise
+    found = list(_COMPARED.finditer(text))
+    if len(found) != 1:
+        return cause, "cells are text: make numbers of them, e.g. age::int > 30"
+    name, sign, number, decimals = found[0].groups()
+    return cause, f"cells are text: write {name}::{'double' if decimals else 'int'} {sign} {number}"
 
 
 class Selection:
@@ -106,9 +119,8 @@ class Selection:
             try:
                 self._decide()
             except duckdb.Error as error:
-                raise BadCondition(
-                    self._failing(), _said(error), "cells are text: guard casts with try_cast(…)"
-                ) from error
+                cause, remedy = in_words(error, "", "cells are text: guard casts with try_cast(…)")
+                raise BadCondition(self._failing(), cause, remedy) from error
             self._stack = self._stack.pop_all()
         return self
 
