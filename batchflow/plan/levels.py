@@ -81,8 +81,7 @@ def _from_file(spec: Spec, loc: Loc, name: str, levels: LevelFile) -> Factor:
     suffix = path.suffix.lower()
     tabular = suffix in {".csv", ".tsv", ".tab"}
     if not path.is_file():
-        remedy = "paths count from the folder of the experiment file"
-        raise SpecError([spec.fault((*loc, "file"), f"there is no file {path.name!r} in {path.parent}", remedy)])
+        raise SpecError([spec.missing((*loc, "file"), path)])
     if (levels.column or levels.label) and not tabular:
         raise SpecError([spec.fault(loc, "column and label go with a .csv or .tsv file", "remove them")])
     if tabular:

@@ -135,6 +135,15 @@ def compile_study(spec: Spec, provider: str | None = None, workshop: Workshop | 
     if (fault := _asks_nobody(spec, target)) is not None:
         raise SpecError([fault])
     reading = source.inspect()
+    try:
+        return _compiled(spec, target, source, reading)
+    except (SpecError, TemplateError) as error:
+        error.hint = error.hint or reading.beside  # a column that is missing may stand in another sheet
+        raise
+
+
+def _compiled(spec: Spec, target: Target, source: Source, reading: Reading) -> Study:
+    experiment = spec.experiment
     names = [column.name for column in reading.columns]
     if experiment.data.id is not None and experiment.data.id.strip() not in names:
         cause = f"the table has no column {experiment.data.id!r}"
@@ -178,7 +187,7 @@ def _context(spec: Spec, columns: Sequence[str]) -> dict[str, Insert]:
 def _named_file(spec: Spec, loc: Loc, file: str) -> Path:
     path = spec.resolve(file)
     if not path.is_file():
-        raise SpecError([_missing_file(spec, loc, path)])
+        raise SpecError([spec.missing(loc, path)])
     return path
 
 
@@ -190,11 +199,6 @@ def _asks_nobody(spec: Spec, target: Target) -> Fault | None:
     cause = f"the local provider does not answer {endpoint}: it draws no pictures and makes no films"
     remedy = "ask a provider that does: `provider: openai`; `batchflow plan` shows the requests, free of charge"
     return spec.fault(("endpoint",), cause, remedy)
-
-
-def _missing_file(spec: Spec, loc: Loc, path: Path) -> Fault:
-    cause = "this is a folder, not a file" if path.is_dir() else f"there is no file {path.name!r} in {path.parent}"
-    return spec.fault(loc, cause, "paths count from the folder of the experiment file")
 
 
 def _locator(spec: Spec, *prefix: str) -> Locator:

@@ -17,6 +17,7 @@ from batchflow.sources import sql
 from batchflow.sources.columns import resolve
 from batchflow.sources.database import identifier, literal, parquet
 from batchflow.sources.importing import Target
+from batchflow.sources.parts import file_of
 from batchflow.sources.relation import PARQUET, Opened, Relation, lock_up, utc_connection
 from batchflow.sources.selection import in_words
 from batchflow.sources.table import Reading, Source
@@ -50,7 +51,7 @@ class Query(Relation):
         self._rows: Path | None = None
 
     def inspect(self) -> Reading:
-        reading = super().inspect()
+        reading = super().inspect()  # runs the query
         return replace(reading, notes=(*self._notes, *reading.notes))
 
     @contextmanager
@@ -92,13 +93,14 @@ class Query(Relation):
 
     def _view(self, name: str) -> str:
         """The SELECT that is a file of the project. Errors: SpecError, DataError."""
-        self._must_lie_inside(self._folder / name, name)
+        self._must_lie_inside(self._folder / file_of(self._folder, name)[0], name)
         source = self._open_table(name)
         for path in source.files():  # a pattern may lead through links
             self._must_lie_inside(path, name)
         if source.kind == PARQUET and len(source.files()) == 1:
             return _parquets(source.files())
         reading = source.inspect()
+        self._notes += tuple(f"{name}: {note}" for note in reading.notes if reading.beside)
         if source.kind == PARQUET:
             return _parquets(source.files())
         path = self._workshop.new_file(".parquet")

@@ -89,7 +89,7 @@ def _close(database: "DuckDBPyConnection") -> None:
 
 
 def in_words(error: Exception, text: str, otherwise: str) -> tuple[str, str]:
-    """DuckDB's error about SQL of the user's: cause and remedy. otherwise: the remedy where the error does not come from
+    """Cause and remedy of DuckDB's error about SQL of the user's. otherwise: the remedy of those that do not come from
     cells being text.
     """
     cause = said(error)

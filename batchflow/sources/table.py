@@ -20,7 +20,8 @@ _TOLD: Final = 3  # renamed columns that are told one by one
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a table is to be read. drop_blank: one leading blank of every value is dropped (design.md, "Cells").
-    options: whatever else decides how rows are read, such as the sheet.
+    options: whatever else decides how rows are read, such as the sheet. beside: in words, which table was read where
+    nobody said which of those in the file.
     """
 
     delimiter: str
@@ -28,6 +29,7 @@ class Reading:
     drop_blank: bool
     notes: tuple[str, ...]
     options: tuple[str, ...] = ()
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
