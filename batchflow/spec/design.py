@@ -86,8 +86,8 @@ class DesignSpec(Strict):
     balance: Literal["hash", "exact"] = Field(
         default="hash",
         validate_default=True,
-        description="For between. hash: about equal numbers in each condition, for ever. exact: equal numbers, within "
-        "strata too; adding rows then assigns rows anew.",
+        description="For between. hash: by chance, about equal numbers where rows are many, and for ever. exact: equal "
+        "numbers, within strata too, for small tables; adding rows then assigns rows anew.",
         examples=["exact"],
     )
     strata: OneOrMore = Field(
