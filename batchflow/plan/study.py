@@ -104,6 +104,7 @@ class Study:
     def notes(self) -> Iterator[str]:
         """What a careful author wants to know, though nothing is wrong."""
         yield from self.reading.notes
+        yield from self.design.notes
         yield from dict.fromkeys(note for cell in self.design.cells for note in cell.template.notes)
         used = {*self.design.columns, self.spec.experiment.data.id}
         names = [column.name for column in self.reading.columns]

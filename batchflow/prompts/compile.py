@@ -72,6 +72,8 @@ class _Compiler:
             if name in self._inserted and (found := _SLOT.search(self._context[name].text)):
                 note = f"inserts are sent as they stand: {found[0]} in {name!r} is not filled"
                 self._notes[note] = None
+        for key, unused_slot in self._body.replaced_slots():
+            self._notes[f"`{key}` is set beside the template, whose {unused_slot} is not used"] = None
         model = self._body.root["model"]
         return Template(
             constants=tuple(constant.encode() for constant in constants),

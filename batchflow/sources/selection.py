@@ -4,7 +4,7 @@ decided by DuckDB over the stored rows, out of memory where there are many.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _NUMBER: Final = identifier("number of a condition")  # what no column and no factor is called
+MOST_JUDGED: Final = 10_000  # conditions; more would be felt
 # a name beside a number, where no cast stands before the sign
 _COMPARED: Final = re.compile(r'(?<![\w":])("(?:[^"]|"")+"|[^\W\d]\w*)\s*([<>]=?)\s*(-?[0-9]+(\.[0-9]+)?)')
 
@@ -54,8 +55,12 @@ class Rules:
         return " AND ".join([*kept, *left_out]) or "true"
 
 
-def check(rules: Rules) -> None:
-    """Raises BadCondition for the first condition that can be true of no table: syntax, unknown names, chance."""
+def check(rules: Rules) -> list[str]:
+    """Raises BadCondition for the first condition that can be true of no table: syntax, unknown names, chance.
+
+    Returns the conditions of `exclude` that leave everything in, whatever the rows: about factors alone, and true of no
+    combination of their levels.
+    """
     import duckdb  # noqa: PLC0415 - heavy; only what has conditions pays for it
 
     from batchflow.sources import sql  # noqa: PLC0415 - as above
@@ -63,7 +68,7 @@ def check(rules: Rules) -> None:
     with private_connection() as database:
         columns = "".join(f", {identifier(name)} VARCHAR" for name in rules.columns)
         database.execute(f"CREATE TABLE d (row_number BIGINT, row_id VARCHAR{columns})")
-        database.execute(_create_conditions(rules))
+        _fill_conditions(database, rules)
         _close(database)
         known = f"the names are those of columns and factors: {', '.join([*rules.columns, *rules.factors])}"
         for position, text in enumerate([*rules.where, *rules.exclude]):
@@ -74,12 +79,26 @@ def check(rules: Rules) -> None:
                 raise BadCondition(position, problem.cause, problem.remedy) from None
             except duckdb.Error as error:
                 raise BadCondition(position, *in_words(error, text, f"correct the condition; {known}")) from error
+        return _idle(database, rules)
 
 
-def _create_conditions(rules: Rules) -> str:
-    """The statement that makes the table of conditions."""
+def _idle(database: "DuckDBPyConnection", rules: Rules) -> list[str]:
+    import duckdb  # noqa: PLC0415 - heavy; only what has conditions pays for it
+
+    found = []
+    for text in rules.exclude if 0 < len(rules.conditions) <= MOST_JUDGED else ():
+        with suppress(duckdb.Error):  # a column, or a cast that fails for a level, which is said elsewhere
+            if not database.execute(f"SELECT 1 FROM c WHERE CAST(({text}\n) AS BOOLEAN) LIMIT 1").fetchall():
+                found.append(text)
+    return found
+
+
+def _fill_conditions(database: "DuckDBPyConnection", rules: Rules) -> None:
+    """The table of conditions."""
     factors = "".join(f", {identifier(name)} {type_}" for name, type_ in rules.factors.items())
-    return f"CREATE TABLE c ({_NUMBER} INTEGER{factors})"
+    database.execute(f"CREATE TABLE c ({_NUMBER} INTEGER{factors})")
+    with database.appender("c") as appender:
+        appender.append_rows([(number, *cells) for number, cells in rules.conditions.items()])
 
 
 def _close(database: "DuckDBPyConnection") -> None:
@@ -128,9 +147,7 @@ class Selection:
         rules, database = self._rules, self._database
         names = "".join(f", {identifier(name)}" for name in rules.columns)
         database.execute(f"CREATE TABLE d AS SELECT row_number, row_id{names} FROM {parquet(self._rows)}")
-        database.execute(_create_conditions(rules))
-        with database.appender("c") as appender:
-            appender.append_rows([(number, *cells) for number, cells in rules.conditions.items()])
+        _fill_conditions(database, rules)
         _close(database)
 
     def _decide(self) -> None:
