@@ -82,8 +82,7 @@ def _from_file(spec: Spec, loc: Loc, name: str, levels: LevelFile) -> Factor:
     suffix = path.suffix.lower()
     tabular = suffix in {".csv", ".tsv", ".tab"}
     if not path.is_file():
-        remedy = "paths count from the folder of the experiment file"
-        raise SpecError([spec.fault((*loc, "file"), f"there is no file {path.name!r} in {path.parent}", remedy)])
+        raise SpecError([spec.missing((*loc, "file"), path)])
     if (levels.column or levels.label) and not tabular:
         raise SpecError([spec.fault(loc, "column and label go with a .csv or .tsv file", "remove them")])
     if tabular:
@@ -148,7 +147,10 @@ def _values(path: Path, shown: str) -> Any:
             found = read_json(text, whole=_whole)
             json.dumps(found, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
-            reasons = {RecursionError: "it is nested too deeply", UnicodeEncodeError: "half of a character stands alone"}
+            reasons = {
+                RecursionError: "it is nested too deeply",
+                UnicodeEncodeError: "half of a character stands alone",
+            }
             reason = reasons.get(type(error), str(error))
             raise DataError([Fault(shown, f"this is not JSON: {reason}", "write a list of levels")]) from error
     else:

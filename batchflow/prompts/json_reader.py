@@ -247,6 +247,4 @@ def read_json(text: str, *, whole: Callable[[str], Any] = finite) -> Any:
     def refuse(word: str) -> Any:
         raise ValueError(f"{word} is no JSON number")
 
-    return json.loads(
-        text, parse_int=whole, parse_float=finite, parse_constant=refuse, object_pairs_hook=read_pairs
-    )
+    return json.loads(text, parse_int=whole, parse_float=finite, parse_constant=refuse, object_pairs_hook=read_pairs)

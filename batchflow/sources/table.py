@@ -22,7 +22,8 @@ _FIRST: Final = 6
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a table is to be read. drop_blank: one leading blank of every value is dropped (design.md, "Cells").
-    options: whatever else decides how rows are read, such as the sheet.
+    options: whatever else decides how rows are read, such as the sheet. beside: in words, which table was read where
+    nobody said which of those in the file.
     """
 
     delimiter: str
@@ -30,6 +31,7 @@ class Reading:
     drop_blank: bool
     notes: tuple[str, ...]
     options: tuple[str, ...] = ()
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
