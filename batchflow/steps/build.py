@@ -8,6 +8,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from batchflow import files
@@ -46,8 +47,14 @@ class Rendered(NamedTuple):
     travels: Travels
 
 
-def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[Rendered]]:
+ALL_ROWS: Final = ((1, None),)
+
+
+def lines(
+    study: Study, rows: Rows, fingerprint: str, ranges: Iterable[tuple[int, int | None]] = ALL_ROWS
+) -> Iterator[list[Rendered]]:
     """Every request of round 1 in row order, rendered and checked, a chunk at a time; shard and line are not set yet.
+    ranges: the rows that are looked at, first and last of each.
 
     Raises DataError with the rows that cannot be asked, SpecError for a condition of the design that fails.
     """
@@ -55,7 +62,9 @@ def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[Rendered]
     faults: list[Fault] = []
     count = 0
     with study.design.assigned(rows.path) as assignment:
-        for chunk in rows.chunks(list(stored.values()), size=max(1, CHUNK // study.design.most_each)):
+        size = max(1, CHUNK // study.design.most_each)
+        parts = (rows.chunks(list(stored.values()), first=first, last=last, size=size) for first, last in ranges)
+        for chunk in chain.from_iterable(parts):
             found, requests = _chunk(study, chunk, stored, assignment.of(chunk), fingerprint)
             count += len(found)
             faults += found[: SHOWN_FAULTS - len(faults)]
