@@ -28,9 +28,9 @@ def preview(
     provider: ProviderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Show prompts as people read them; write and send nothing.
+    """Show prompts as people read them; send nothing.
 
-    Beside the cells of the table that they use. Needs no key. With --json: the
+    Beside the cells that they use. Writes nothing, needs no key. With --json: the
     exact lines that would be sent.
     """
     from batchflow.engine.other_runs import workshop

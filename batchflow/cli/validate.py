@@ -28,7 +28,8 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
     shown = render.plural(requests, "request")
     render.note(f"{path} is valid: {shown} for {study.model} at {study.target.scope}; nothing was sent.")
     if as_json:
-        columns = [{"name": c.name, "results": c.results} for c in study.columns.data]
+        used = study.design.columns
+        columns = [{"name": c.name, "results": c.results, "sent": c.name in used} for c in study.columns.data]
         render.emit(
             "validate",
             {

@@ -11,9 +11,6 @@ KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
         "sample": "remove it; to try a few rows, point `data.source` to a smaller file",
         "stages": "remove it; run one experiment after the other",
     },
-    ("data",): {
-        "send": "remove it: what leaves the machine is the rendered prompt, so only columns that it names",
-    },
     ("retry",): {"outcomes": "remove it: expired, cancelled, missing and overloaded requests are tried again"},
     ("output",): {
         "delete_remote": "remove it; files at the provider stay until you delete them there",
