@@ -16,9 +16,11 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
     """
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
+    from batchflow.engine.reviewing import write_review
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
     from batchflow.spec.load import load_spec
+    from batchflow.steps.evidence import check_unsent
 
     path = spec_path(spec)
     spec_ = load_spec(path)
@@ -27,6 +29,8 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
         for line in [*study.notes(), *Project(spec_.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study)
+    check_unsent(planned.run.folder, planned.run.state)
+    write_review(planned.run)
     described = describe(planned.run, planned)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
@@ -46,6 +50,7 @@ def describe(run: Any, planned: Any) -> dict[str, Any]:
     return {
         "run": plan_.run,
         "folder": str(run.folder.path),
+        "review": str(run.folder.review),
         "state": "planned" if asked and not state.sent else state_of(state).value,
         "scope": plan_.scope,
         "simulated": plan_.simulated,
@@ -131,6 +136,7 @@ def text(described: dict[str, Any]) -> str:
     lines.append(render.table(("shard", "requests", "size", "sha256", "next"), rows, right=frozenset({1, 2})))
     total = sum(s["bytes"] for s in shards)
     lines += ["", f"{render.plural(len(shards), 'shard')}, {render.size(total)}; the cost is not known in this version"]
+    lines.append(f"For people to review: {described['review']}")
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ from shutil import which
 
 from batchflow import __version__, clock, failpoints, files
 from batchflow.engine import neighbours
+from batchflow.engine.reviewing import write_review
 from batchflow.engine.run import RunView, lock, view
 from batchflow.errors import BatchflowError, JournalDamaged, RunBusy, SetupError
 from batchflow.identity import IDENTITY_VERSION
@@ -183,6 +184,7 @@ def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) 
     files.atomic_write(building.manifest, plan.to_bytes())
     _copy_spec(study, building)
     _write_journal(building, run, built)
+    write_review(view(building))
     failpoints.hit("build.before-publish")
     final = RunFolder(project.runs / run)
     if replaced is not None:
@@ -239,6 +241,7 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         source=_source_facts(study, imported),
         columns=study.columns.data,
         answer=study.columns.answers,
+        columns_sent=tuple(column.name for column in study.reading.columns if column.name in design.columns),
         template_sha256=design.digest,
         database=experiment.output.database,
         raw=experiment.output.raw,

@@ -42,7 +42,8 @@ class ConditionFacts:
 class Plan:
     """distinct is the number of different prompts among the requests; database is relative to the project's folder.
     models: all that are asked, where there are several. factors: name -> type of its column. reuse: what the spec
-    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none.
+    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. columns_sent: by header name
+    those that some prompt uses; None where an older version did not say.
     """
 
     run: str
@@ -73,6 +74,7 @@ class Plan:
     git_commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     answer: AnswerPlan | None = None
+    columns_sent: tuple[str, ...] | None = None
 
     def to_bytes(self) -> bytes:
         text = json.dumps({"schema": MANIFEST_SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False)
@@ -94,8 +96,17 @@ def read_plan(path: Path) -> Plan:
             ConditionFacts(each["number"], each["text"], tuple(each["cells"])) for each in value.pop("conditions", ())
         )
         models = tuple(value.pop("models", ()))
+        sent = None if (kept := value.pop("columns_sent", None)) is None else tuple(map(str, kept))
         answer = None if (kept := value.pop("answer", None)) is None else AnswerPlan.from_json(kept)
-        return Plan(source=source, columns=columns, conditions=conditions, models=models, answer=answer, **value)
+        return Plan(
+            source=source,
+            columns=columns,
+            conditions=conditions,
+            models=models,
+            answer=answer,
+            columns_sent=sent,
+            **value,
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SetupError(
             f"{path} cannot be read as a run's manifest: {error}",

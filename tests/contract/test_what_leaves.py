@@ -1,6 +1,7 @@
 """What leaves the machine, and what is said of it beforehand: `data.send`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ ROWS = [("1", "nice", "Anna", "120"), ("2", "dull", "Ben", "90")]
 ADDRESS = "http://127.0.0.1:9/v1"  # nobody listens there
 
 
-def write(folder: Path, rows: list[tuple[str, ...]] = ROWS, data: dict[str, Any] | None = None, **keys: Any) -> None:
+def write(
+    folder: Path, rows: Sequence[tuple[str, ...]] = ROWS, data: dict[str, Any] | None = None, **keys: Any
+) -> None:
     cells = "".join(",".join(row) + "\n" for row in rows)
     (folder / "people.csv").write_text("id,answer,name,income\n" + cells)
     study = {
@@ -70,3 +73,92 @@ def test_validate_says_which_columns_leave(tmp_path: Path, zygote: Zygote) -> No
     assert {each["name"]: each["sent"] for each in columns} == {
         "id": False, "answer": True, "name": False, "income": False
     }  # fmt: skip
+
+
+def planned(folder: Path, zygote: Zygote, *words: str) -> tuple[dict[str, Any], Path]:
+    told = zygote.run(folder, ["plan", ".", "--json", *words])
+    assert told.status == 0, told.stderr
+    return told.json(), folder / told.json()["review"]
+
+
+def test_a_page_for_people(tmp_path: Path, zygote: Zygote) -> None:
+    design = {"factors": {"temperature": [0, 1]}, "replicates": 2}
+    write(tmp_path, data={"send": ["answer"]}, design=design, description="Why `they` <b>complain</b>")
+    value, page = planned(tmp_path, zygote, "--provider", "openai")
+    text = page.read_text()
+    for line in (
+        "| what the study is about | Why \\`they\\` \\<b\\>complain\\</b\\> |",
+        "To `api.openai.com` and nobody else, over an encrypted connection (HTTPS):",
+        "- cells of the table: `answer`;",
+        "Stays here, and is joined to the answers here: `id`, `name`, `income`.",
+        "| `temperature=0` | 2 | 4 |",
+        "| new: asked by this run | 8 |",
+        f"| `requests/r1-00001.jsonl` | `{value['shards'][0]['sha256']}` |",
+        f"| bytes in them | {value['shards'][0]['bytes']:,} |",
+    ):
+        assert line in text.splitlines(), line
+    assert text.count("### Row ") == 3
+    assert "30 days after its upload" in text
+    assert "cost" not in text
+    manifest = json.loads((page.parent / "manifest.json").read_text())
+    assert manifest["fingerprint"] in text
+    assert manifest["columns_sent"] == ["answer"]
+    # it follows from the rest: the same again after it was lost or spoilt
+    for spoil in (page.unlink, lambda: page.write_text("nothing")):
+        spoil()
+        assert planned(tmp_path, zygote, "--provider", "openai")[1].read_text() == text
+
+
+def test_no_period_is_invented_for_other_providers(tmp_path: Path, zygote: Zygote) -> None:
+    provider = {"name": "mine", "base_url": "https://llm.example.org/v1", "api_key_env": "MINE_API_KEY"}
+    write(tmp_path, provider=provider)
+    text = planned(tmp_path, zygote)[1].read_text()
+    assert "batchflow does not know it for `llm.example.org`. Ask who runs it" in text
+    assert "30 days" not in text
+
+
+def test_a_run_needs_no_page(tmp_path: Path, zygote: Zygote) -> None:
+    write(tmp_path)
+    _, page = planned(tmp_path, zygote)
+    page.unlink()
+    assert zygote.run(tmp_path, ["run", "."]).status == 0
+    assert zygote.run(tmp_path, ["load", ".", "--rebuild"]).status == 0
+    write(tmp_path, [*ROWS, ("3", "odd", "Cleo", "70")])
+    text = planned(tmp_path, zygote)[1].read_text()
+    assert "| new: asked by this run | 1 |" in text
+    assert "| taken over: answered by an earlier run, not asked again | 2 |" in text
+    assert "odd" in text.partition("## Sample prompts")[2]  # what is new is what is shown
+
+
+def test_nothing_in_a_page_is_executed(tmp_path: Path, zygote: Zygote) -> None:
+    evil = "```\n\x1b[2J<script>`` | \u202e x"
+    write(tmp_path, name="leaves", prompt={"user": evil + " {{answer}}"}, data={"source": "people.csv"})
+    text = planned(tmp_path, zygote)[1].read_text()
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "````text\n```\n\\x1b[2J<script>`` | \\u202e x " in text
+
+
+def spoil(page: Path) -> None:
+    path = page.parent / "requests" / "r1-00002.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"dull", b"null"))
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_request_file_that_was_changed_is_refused_before_any_is_sent(
+    command: str, tmp_path: Path, zygote: Zygote
+) -> None:
+    env = {"OPENAI_BASE_URL": ADDRESS, "OPENAI_API_KEY": "sk-test"}
+    write(tmp_path, provider="openai", limits={"requests_per_batch": 1})
+    folder = next((tmp_path / "runs").glob("leaves-*"), None)
+    assert zygote.run(tmp_path, ["plan", "."], env).status == 0
+    folder = next((tmp_path / "runs").glob("leaves-*"))
+    spoil(folder / "REVIEW.md")
+    told = zygote.run(tmp_path, [command, ".", *(["--yes"] if command == "run" else [])], env)
+    assert told.status == 3
+    assert "1 request file is not the one that was built" in told.stderr
+    assert "r1-00002.jsonl" in told.stderr
+    assert not [line for line in (folder / "journal.jsonl").open() if "uploaded" in line or "intent" in line]
+    # the way out that is named is one
+    assert zygote.run(tmp_path, ["forget", str(folder), "--yes"], env).status == 0
+    assert zygote.run(tmp_path, ["plan", "."], env).status == 0
