@@ -1,5 +1,6 @@
 """`batchflow plan`: compile and build, and show what would be sent."""
 
+from dataclasses import asdict
 from typing import Any
 
 from batchflow.cli import render
@@ -19,6 +20,7 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
     from batchflow.engine.reviewing import write_review
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
+    from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec
     from batchflow.steps.evidence import check_unsent
 
@@ -29,6 +31,9 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
         for line in [*study.notes(), *Project(spec_.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study)
+    if study.spec.experiment.data.lint:
+        for line in warnings(planned.run.plan.personal or ()):
+            render.note(f"note: {line}")
     check_unsent(planned.run.folder, planned.run.state)
     write_review(planned.run)
     described = describe(planned.run, planned)
@@ -66,6 +71,7 @@ def describe(run: Any, planned: Any) -> dict[str, Any]:
         "to_ask": sum(shard.requests for shard in state.shards(1)),
         "compared": _compared(planned.difference),
         "design": _design(run),
+        "personal": [asdict(each) for each in plan_.personal or ()],
         "cost_usd": None,
         "shards": [
             {"name": s.name, "requests": s.requests, "bytes": s.bytes, "sha256": s.sha256, "state": s.phase.value}

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from shutil import get_terminal_size
 from typing import Annotated, Any
 
@@ -36,6 +37,7 @@ def preview(
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.previewing import preview_study
     from batchflow.plan.study import compile_study
+    from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec
     from batchflow.steps.preview import Wanted
 
@@ -43,15 +45,21 @@ def preview(
     with workshop() as place:
         study = compile_study(load_spec(path), provider, place)
         found = preview_study(study, Wanted(tuple(row or ()), condition, most))
-        for line in study.notes():
+        for line in [*study.notes(), *warnings(found.personal)]:
             render.note(f"note: {line}")
     if as_json:
-        render.emit("preview", {"spec": str(path), **_asked(study), "prompts": [_described(each) for each in found]})
+        prompts = [_described(each) for each in found.prompts]
+        personal = [asdict(each) for each in found.personal]
+        render.emit("preview", {"spec": str(path), **_asked(study), "prompts": prompts, "personal": personal})
         return
-    if found:
-        render.show("\n\n".join(text(found, full=not sys.stdout.isatty())))
+    if found.prompts:
+        render.show("\n\n".join(text(found.prompts, full=not sys.stdout.isatty())))
     marker = render.simulated(really=study.target.simulated)
-    shown = render.plural(len(found), "prompt") if found else "No prompt: what you name is not asked in this study"
+    shown = (
+        render.plural(len(found.prompts), "prompt")
+        if found.prompts
+        else "No prompt: what you name is not asked in this study"
+    )
     render.note(f"{shown} for {study.model} at {study.target.host}{marker}; nothing was written, nothing was sent.")
 
 

@@ -1,6 +1,7 @@
 """`batchflow validate`: everything that can be known without writing or sending."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from batchflow.cli import render
@@ -16,13 +17,14 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import check_only
     from batchflow.plan.study import compile_study
+    from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec
 
     path = spec_path(spec)
     with workshop() as place:
         study = compile_study(load_spec(path), provider, place)
-        requests = check_only(study)
-    notes = list(study.notes())
+        requests, personal = check_only(study)
+    notes = [*study.notes(), *warnings(personal)]
     for line in notes:
         render.note(f"note: {line}")
     shown = render.plural(requests, "request")
@@ -41,6 +43,7 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
                 "columns": columns,
                 "answer": _answer(study.columns.answers),
                 "notes": notes,
+                "personal": [asdict(each) for each in personal],
             },
         )
 

@@ -22,6 +22,7 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import ConditionFacts, Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
 from batchflow.plan.study import Study
+from batchflow.prompts.personal import Finding
 from batchflow.sources.maps import Conditioned, Difference, compare
 from batchflow.sources.rows import Rows
 from batchflow.sources.table import Imported
@@ -55,12 +56,16 @@ class Planned:
     difference: Compared | None = None
 
 
-def check_only(study: Study) -> int:
-    """Render and check every request and write nothing; returns how many there are."""
+def check_only(study: Study) -> tuple[int, tuple[Finding, ...]]:
+    """Render and check every request and write nothing; returns how many there are, and what they hold of personal
+    data.
+    """
+    lint = study.lint()
     with files.scratch_folder() as scratch:
         target = scratch / "rows.parquet"
         study.import_rows(target)
-        return sum(len(part) for part in lines(study, Rows(target), "0" * 64))
+        requests = sum(len(part) for part in lines(study, Rows(target), "0" * 64, lint))
+    return requests, () if lint is None else lint.findings()
 
 
 def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planned:
@@ -241,6 +246,7 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         source=_source_facts(study, imported),
         columns=study.columns.data,
         answer=study.columns.answers,
+        personal=built.personal,
         columns_sent=tuple(column.name for column in study.reading.columns if column.name in design.columns),
         template_sha256=design.digest,
         database=experiment.output.database,

@@ -3,10 +3,10 @@
 from batchflow import files
 from batchflow.plan.study import Study
 from batchflow.sources.rows import Rows
-from batchflow.steps.preview import Prompt, Wanted, prompts
+from batchflow.steps.preview import Preview, Wanted, preview
 
 
-def preview_study(study: Study, wanted: Wanted) -> list[Prompt]:
+def preview_study(study: Study, wanted: Wanted) -> Preview:
     """Some prompts of a study, to the byte as a run of it would send them.
 
     The whole table is read, since its rows decide the ids of the requests. Raises as `check_only` does for what it
@@ -15,4 +15,4 @@ def preview_study(study: Study, wanted: Wanted) -> list[Prompt]:
     with files.scratch_folder() as scratch:
         target = scratch / "rows.parquet"
         imported = study.import_rows(target)
-        return prompts(study, Rows(target), study.fingerprint(imported.sha256), wanted)
+        return preview(study, Rows(target), study.fingerprint(imported.sha256), wanted)

@@ -19,6 +19,7 @@ from batchflow.prompts.compile import compile_template
 from batchflow.prompts.context import Insert, read_insert
 from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_template
 from batchflow.prompts.near import closest
+from batchflow.prompts.personal import Lint
 from batchflow.sources.columns import EMBEDDING, Column, result_names
 from batchflow.sources.opening import open_source
 from batchflow.sources.table import Imported, Reading, Source, import_rows, renamed
@@ -95,6 +96,15 @@ class Study:
     def model(self) -> str:
         """The model that is asked, or all of them."""
         return ", ".join(self.design.models)
+
+    def lint(self) -> Lint | None:
+        """What looks for personal data in the prompts, where the study wants that."""
+        if not self.spec.experiment.data.lint:
+            return None
+        lint = Lint(self.design.columns)
+        for template in dict.fromkeys(cell.template.constants for cell in self.design.cells):
+            lint.template(template)
+        return lint
 
     def reading_digest(self) -> str:
         """What, beside the source's digest, decides how its rows are read."""

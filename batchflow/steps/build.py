@@ -19,6 +19,7 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.shards import Shard, ShardCutter, custom_id_of
 from batchflow.plan.study import Study
 from batchflow.prompts.check import inputs_of
+from batchflow.prompts.personal import Finding, Lint
 from batchflow.prompts.template import RowFaults
 from batchflow.sources.maps import Built, MapWriter
 from batchflow.sources.rows import Chunk, Rows
@@ -51,10 +52,14 @@ ALL_ROWS: Final = ((1, None),)
 
 
 def lines(
-    study: Study, rows: Rows, fingerprint: str, ranges: Iterable[tuple[int, int | None]] = ALL_ROWS
+    study: Study,
+    rows: Rows,
+    fingerprint: str,
+    lint: Lint | None = None,
+    ranges: Iterable[tuple[int, int | None]] = ALL_ROWS,
 ) -> Iterator[list[Rendered]]:
     """Every request of round 1 in row order, rendered and checked, a chunk at a time; shard and line are not set yet.
-    ranges: the rows that are looked at, first and last of each.
+    lint: sees what rows bring into them. ranges: the rows that are looked at, first and last of each.
 
     Raises DataError with the rows that cannot be asked, SpecError for a condition of the design that fails.
     """
@@ -65,7 +70,7 @@ def lines(
         size = max(1, CHUNK // study.design.most_each)
         parts = (rows.chunks(list(stored.values()), first=first, last=last, size=size) for first, last in ranges)
         for chunk in chain.from_iterable(parts):
-            found, requests = _chunk(study, chunk, stored, assignment.of(chunk), fingerprint)
+            found, requests = _chunk(study, chunk, stored, assignment.of(chunk), fingerprint=fingerprint, lint=lint)
             count += len(found)
             faults += found[: SHOWN_FAULTS - len(faults)]
             if not faults:
@@ -75,7 +80,13 @@ def lines(
 
 
 def _chunk(
-    study: Study, chunk: Chunk, stored: Mapping[str, str], assigned: list[Sequence[int]], fingerprint: str
+    study: Study,
+    chunk: Chunk,
+    stored: Mapping[str, str],
+    assigned: list[Sequence[int]],
+    *,
+    fingerprint: str,
+    lint: Lint | None,
 ) -> tuple[list[Fault], list[Rendered]]:
     """The requests of some rows, and what is wrong with them."""
     bodies: dict[tuple[int, int], bytes] = {}
@@ -91,7 +102,8 @@ def _chunk(
             column = chunk.columns[kept]
             cells[name] = column if len(offsets) == chunk.count else [column[offset] for offset in offsets]
         try:
-            rendered = cell.template.render(cells, len(offsets))
+            watch = lint.watch(chunk.first_row, chunk.row_ids, offsets) if lint is not None else None
+            rendered = cell.template.render(cells, len(offsets), watch)
         except RowFaults as error:
             told = error.at(offsets).as_faults(study.source_shown, chunk.first_row, chunk.row_ids)
             faults.update(dict.fromkeys(told))  # once, though every condition meets it
@@ -153,12 +165,15 @@ def _oversized(study: Study, line: bytes) -> Fault | None:
 
 
 class BuiltFirst(NamedTuple):
-    """The first round, and what was there before it, on disk: shards of each, requests, distinct prompts."""
+    """The first round, and what was there before it, on disk: shards of each, requests, distinct prompts. personal: the
+    personal data in them; None where nobody looked.
+    """
 
     asked: list[Shard]
     taken: list[Shard]
     requests: int
     distinct: int
+    personal: tuple[Finding, ...] | None = None
 
 
 def build_first(
@@ -167,7 +182,8 @@ def build_first(
     """Write the request files and the maps: of what is asked, and of what `priors` have the final answers to."""
     files.make_folder(folder.requests)
     files.make_folder(folder.responses)
-    rendered = _watched(folder, rows.count, lines(study, rows, fingerprint))
+    lint = study.lint()
+    rendered = _watched(folder, rows.count, lines(study, rows, fingerprint, lint))
     if priors or study.spec.experiment.duplicates == "share":
         built = _build_settled(study, folder, rendered, priors)
     else:
@@ -177,7 +193,7 @@ def build_first(
             study.spec.fault(("design",), "the design leaves no request: no row is asked under any condition",
                              "widen `where`, or narrow `exclude`")
         ])  # fmt: skip
-    return built
+    return built if lint is None else built._replace(personal=lint.findings())
 
 
 def _cutter(study: Study, folder: RunFolder) -> ShardCutter:

@@ -9,6 +9,7 @@ from typing import Final
 from batchflow.errors import UsageError
 from batchflow.plan.design import Cell
 from batchflow.plan.study import Study
+from batchflow.prompts.personal import Finding
 from batchflow.sources.rows import Rows
 from batchflow.steps.build import Rendered, lines
 
@@ -42,21 +43,31 @@ class Prompt:
     cells: dict[str, str]
 
 
-def prompts(study: Study, rows: Rows, fingerprint: str, wanted: Wanted) -> list[Prompt]:
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """personal: what the rows that were rendered bring of personal data; there may be more of them than prompts."""
+
+    prompts: list[Prompt]
+    personal: tuple[Finding, ...]
+
+
+def preview(study: Study, rows: Rows, fingerprint: str, wanted: Wanted) -> Preview:
     """What is wanted, in the order of the request files; spread over rows and conditions where there are more.
 
     Raises UsageError for a row or condition that does not exist, DataError as `lines`.
     """
+    lint = study.lint()
     cells = {cell.condition.number: cell for cell in _matching(study, wanted.condition)}
     ranges = _named(rows, wanted.rows) if wanted.rows else _windows(rows.count)
     found = (
         list(group)
-        for chunk in lines(study, rows, fingerprint, ranges)
+        for chunk in lines(study, rows, fingerprint, lint, ranges)
         for (_, number), group in groupby(chunk, key=lambda each: (each.built.row_number, each.built.condition))
         if number in cells
     )
     chosen = _spread(found, wanted.most, rows=len(wanted.rows))
-    return [_prompt(study, rows, cells[group[0].built.condition], group) for group in chosen]
+    shown = [_prompt(study, rows, cells[group[0].built.condition], group) for group in chosen]
+    return Preview(shown, () if lint is None else lint.findings())
 
 
 def _spread(found: Iterable[list[Rendered]], most: int, *, rows: int) -> list[list[Rendered]]:

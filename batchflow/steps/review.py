@@ -71,6 +71,18 @@ def _leaves(plan: Plan) -> Iterator[str]:
     yield from ("", f"Stays here, and is joined to the answers here: {_columns(plan, sent=False)}.", "")
     yield "If a prompt names the address of a picture or file, the provider fetches it from there.\n"
     yield f"How long the provider keeps it: {_kept(plan)}"
+    yield from ("", *_personal(plan))
+
+
+def _personal(plan: Plan) -> Iterator[str]:
+    """What the prompts hold of personal data, as far as it has a form that can be looked for."""
+    if plan.personal is None:
+        yield "Personal data was not looked for (`data.lint` is false, or an older version planned this run)."
+        return
+    found = [f"- {md.text(finding.words())}" for finding in plan.personal]
+    yield "Personal data: the prompts were searched for e-mail addresses, phone numbers and numbers of accounts, cards"
+    yield f"and persons; not for names and other words that tell who somebody is. {'Found:' if found else 'None.'}"
+    yield from ("", *found) if found else ()
 
 
 def _columns(plan: Plan, *, sent: bool) -> str:

@@ -36,6 +36,10 @@ def compiled(folder: Path) -> Study:
     return compile_study(load_spec(folder / "experiment.yaml"), None, Workshop())
 
 
+def seen(study: Study, wanted: Wanted) -> list[Prompt]:
+    return preview_study(study, wanted).prompts
+
+
 def lines_of(prompts: Sequence[Prompt]) -> list[bytes]:
     return [line for prompt in prompts for line in prompt.lines]
 
@@ -62,13 +66,13 @@ def varied() -> Iterator[dict[str, Any]]:
 def test_previewed_lines_are_those_that_are_sent(keys: dict[str, Any], tmp_path: Path) -> None:
     write(tmp_path, ROWS, **keys)
     study = compiled(tmp_path)
-    prompts = preview_study(study, Wanted(most=1000))
+    prompts = seen(study, Wanted(most=1000))
     assert not (tmp_path / "runs").exists()
     sent = built(study)
     assert {json.loads(line)["custom_id"]: line for line in lines_of(prompts)} == sent
     assert lines_of(prompts) == [sent[name] for name in sorted(sent)]
     for prompt in prompts:
-        one = preview_study(study, Wanted((prompt.row_id,), prompt.condition or "1", 1))
+        one = seen(study, Wanted((prompt.row_id,), prompt.condition or "1", 1))
         assert one == [prompt]
         assert prompt.cells == {"topic": ROWS[prompt.row_id]}
 
@@ -91,7 +95,7 @@ def test_whatever_is_in_the_table(rows: dict[str, str], replicates: int, frames:
         design = {"factors": {"frame": frame}, "replicates": replicates}
         write(folder, rows, design=design, prompt={"user": "{{frame}}: {{topic}}"})
         study = compiled(folder)
-        prompts = preview_study(study, Wanted(most=most))
+        prompts = seen(study, Wanted(most=most))
         sent = built(study)
         assert len(prompts) == min(most, len(rows) * len(frames))
         assert len({prompt.row_id for prompt in prompts}) == min(most, len(rows))
@@ -101,28 +105,28 @@ def test_whatever_is_in_the_table(rows: dict[str, str], replicates: int, frames:
 def test_few_prompts_are_spread_over_rows_and_conditions(tmp_path: Path) -> None:
     write(tmp_path, ROWS, design={"factors": {"temperature": [0, 1], "model": ["gpt-4o", "gpt-5"]}})
     study = compiled(tmp_path)
-    found = [(prompt.row_id, prompt.condition_number) for prompt in preview_study(study, Wanted())]
+    found = [(prompt.row_id, prompt.condition_number) for prompt in seen(study, Wanted())]
     assert found == [("007", 1), ("8", 2), ("9", 3)]
     wanted = Wanted(("ten",), "temperature=1")
-    assert [(each.row_id, each.condition_number) for each in preview_study(study, wanted)] == [("ten", 3), ("ten", 4)]
-    assert len(preview_study(study, Wanted(tuple(ROWS), most=1))) == 4  # each row that is named
-    (alone,) = preview_study(study, Wanted(condition="model=gpt-5,temperature=1", most=1))
+    assert [(each.row_id, each.condition_number) for each in seen(study, wanted)] == [("ten", 3), ("ten", 4)]
+    assert len(seen(study, Wanted(tuple(ROWS), most=1))) == 4  # each row that is named
+    (alone,) = seen(study, Wanted(condition="model=gpt-5,temperature=1", most=1))
     assert alone.condition == "temperature=1,model=gpt-5"
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     write(tmp_path, ROWS, design={"factors": {"temperature": [0, 1]}, "where": ["id <> '8' "]})
     study = compiled(tmp_path)
-    assert preview_study(study, Wanted(("8",))) == []
+    assert seen(study, Wanted(("8",))) == []
     with pytest.raises(UsageError, match="no row has the id '11', '12'") as error:
-        preview_study(study, Wanted(("11", "9", "12")))
+        seen(study, Wanted(("11", "9", "12")))
     assert error.value.hint == "the first ids are 007, 8, 9, ten"
     with pytest.raises(UsageError, match="no condition 'heat=1'") as error:
-        preview_study(study, Wanted(condition="heat=1"))
+        seen(study, Wanted(condition="heat=1"))
     assert error.value.hint.split() == ["the", "conditions", "are:", "temperature=0", "temperature=1"]
     write(tmp_path, ROWS)
     with pytest.raises(UsageError, match="nothing varies"):
-        preview_study(compiled(tmp_path), Wanted(condition="temperature=0"))
+        seen(compiled(tmp_path), Wanted(condition="temperature=0"))
 
 
 def test_a_row_that_can_be_asked_is_shown_though_another_cannot(tmp_path: Path) -> None:
@@ -131,9 +135,9 @@ def test_a_row_that_can_be_asked_is_shown_though_another_cannot(tmp_path: Path) 
     )
     write(tmp_path, {"a": "0.5", "b": "warm"}, prompt=None, template="prompt.json")
     study = compiled(tmp_path)
-    assert len(preview_study(study, Wanted(("a",)))) == 1
+    assert len(seen(study, Wanted(("a",)))) == 1
     with pytest.raises(DataError, match=r"row 2 \(id 'b'\)"):
-        preview_study(study, Wanted())
+        seen(study, Wanted())
 
 
 def ended(zygote: Zygote, folder: Path, *words: str) -> Ended:

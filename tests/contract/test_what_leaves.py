@@ -1,4 +1,4 @@
-"""What leaves the machine, and what is said of it beforehand: `data.send`."""
+"""What leaves the machine, and what is said of it beforehand."""
 
 import json
 from collections.abc import Sequence
@@ -162,3 +162,42 @@ def test_a_request_file_that_was_changed_is_refused_before_any_is_sent(
     # the way out that is named is one
     assert zygote.run(tmp_path, ["forget", str(folder), "--yes"], env).status == 0
     assert zygote.run(tmp_path, ["plan", "."], env).status == 0
+
+
+PERSONAL = [("1", "ask ann.lee@example.org", "Anna", "1"), ("2", "dull", "Ben", "2"), ("3", "+49 30 1234567", "C", "3")]
+
+
+@pytest.mark.parametrize("command", ["validate", "preview", "plan", "run"])
+def test_personal_data_is_warned_of_and_never_shown(command: str, tmp_path: Path, zygote: Zygote) -> None:
+    write(tmp_path, PERSONAL, design={"factors": {"temperature": [0, 1]}, "replicates": 2})
+    told = zygote.run(tmp_path, [command, "."])
+    assert told.status == 0
+    assert "note: prompts hold e-mail addresses: column 'answer', in 1 row, e.g. 1\n" in told.stderr
+    assert "note: prompts hold phone numbers: column 'answer', in 1 row, e.g. 3\n" in told.stderr
+    assert "`data: {lint: false}`" in told.stderr
+    assert not [line for line in told.stderr.splitlines() if line.startswith("note") and "example.org" in line]
+    for manifest in tmp_path.glob("runs/*/manifest.json"):
+        assert "example.org" not in manifest.read_text()
+    write(tmp_path, PERSONAL, data={"lint": False}, design={"factors": {"temperature": [0, 1]}, "replicates": 2})
+    assert "note: prompts hold" not in zygote.run(tmp_path, [command, "."]).stderr
+
+
+def test_personal_data_as_json_and_on_the_page(tmp_path: Path, zygote: Zygote) -> None:
+    write(tmp_path, PERSONAL, prompt={"user": "{{ answer | upper }} and {{ name }}"})
+    expected = [
+        {"kind": "e-mail addresses", "columns": ["answer"], "rows": 1, "examples": ["1"]},
+        {"kind": "phone numbers", "columns": ["answer"], "rows": 1, "examples": ["3"]},
+    ]
+    for command in ("validate", "preview", "plan", "plan"):  # a run that is found says it again
+        assert zygote.run(tmp_path, [command, ".", "--json"]).json()["personal"] == expected
+    text = planned(tmp_path, zygote)[1].read_text()
+    assert "- prompts hold e-mail addresses: column 'answer', in 1 row, e.g. 1" in text
+    first = fingerprint(tmp_path)
+    write(tmp_path, PERSONAL, data={"lint": False}, prompt={"user": "{{ answer | upper }} and {{ name }}"})
+    assert fingerprint(tmp_path) == first
+
+
+@pytest.mark.parametrize("name", ["image-appeal", "open-coding", "vignettes"])
+def test_no_false_alarm_in_the_examples(name: str, tmp_path: Path, zygote: Zygote) -> None:
+    told = zygote.run(tmp_path, ["validate", str(Path(__file__).parents[2] / "projects" / name), "--json"])
+    assert told.json()["personal"] == []

@@ -209,7 +209,7 @@ def test_a_foreign_folder_in_the_place_of_a_run_is_left_alone(folder: Path) -> N
 
 
 def test_checking_writes_nothing(folder: Path) -> None:
-    assert check_only(study(folder)) == 5
+    assert check_only(study(folder)) == (5, ())
     assert not (folder / "runs").exists()
 
 
