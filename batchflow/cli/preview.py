@@ -48,31 +48,32 @@ def preview(
         for line in [*study.notes(), *warnings(found.personal)]:
             render.note(f"note: {line}")
     if as_json:
-        prompts = [_described(each) for each in found.prompts]
-        personal = [asdict(each) for each in found.personal]
-        render.emit("preview", {"spec": str(path), **_asked(study), "prompts": prompts, "personal": personal})
-        return
+        render.emit("preview", {"spec": str(path), **_described(study, found)})
+    else:
+        _show(study, found)
+
+
+def _show(study: Any, found: Any) -> None:
     if found.prompts:
         render.show("\n\n".join(text(found.prompts, full=not sys.stdout.isatty())))
     marker = render.simulated(really=study.target.simulated)
-    shown = (
-        render.plural(len(found.prompts), "prompt")
-        if found.prompts
-        else "No prompt: what you name is not asked in this study"
-    )
+    none = "No prompt: what you name is not asked in this study"
+    shown = render.plural(len(found.prompts), "prompt") if found.prompts else none
     render.note(f"{shown} for {study.model} at {study.target.host}{marker}; nothing was written, nothing was sent.")
 
 
-def _asked(study: Any) -> dict[str, Any]:
+def _described(study: Any, found: Any) -> dict[str, Any]:
     return {
         "endpoint": study.spec.experiment.endpoint,
         "model": study.model,
         "scope": study.target.scope,
         "simulated": study.target.simulated,
+        "prompts": [_prompt(each) for each in found.prompts],
+        "personal": [asdict(each) for each in found.personal],
     }
 
 
-def _described(prompt: Any) -> dict[str, Any]:
+def _prompt(prompt: Any) -> dict[str, Any]:
     requests = zip(prompt.custom_ids, prompt.lines, strict=True)
     return {
         "row_number": prompt.row_number,

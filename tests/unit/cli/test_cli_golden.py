@@ -98,6 +98,11 @@ def test_words_for_people_go_to_stderr(name: str, steps: dict[str, Ended], proje
     check(f"words-{name}.txt", masked(steps[name].stderr, project))
 
 
+def test_the_page_for_review(steps: dict[str, Ended], project: Path) -> None:
+    page = project / steps["plan"].json()["review"]
+    check("review.md", masked(page.read_text(encoding="utf-8"), project))
+
+
 def test_the_run_says_what_design_promises(steps: dict[str, Ended]) -> None:
     record = steps["run"].json()
     wanted = {
