@@ -4,44 +4,60 @@ from dataclasses import asdict
 from typing import Any
 
 from batchflow.cli import render
+from batchflow.cli.choice import RowOptions
 from batchflow.cli.find import spec_path
-from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 
 SHOWN_CELLS = 40
 
 
-def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
+def plan(
+    spec: SpecArgument,
+    *,
+    sample: SampleOption = None,
+    seed: SeedOption = None,
+    ids: IdsOption = None,
+    where: WhereOption = None,
+    provider: ProviderOption = None,
+    as_json: Json = False,
+) -> None:
     """Build the request files and show them; send nothing.
 
     Shows the DAG with its state, the shards and their sizes. Needs no key.
     """
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
-    from batchflow.engine.reviewing import write_review
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
-    from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec
-    from batchflow.steps.evidence import check_unsent
 
     path = spec_path(spec)
     spec_ = load_spec(path)
     with workshop() as place:
-        study = compile_study(spec_, provider, place)
+        study = compile_study(spec_, provider, place, RowOptions(sample, seed, ids, where).choice(spec_))
         for line in [*study.notes(), *Project(spec_.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study)
-    if study.spec.experiment.data.lint:
-        for line in warnings(planned.run.plan.personal or ()):
-            render.note(f"note: {line}")
-    check_unsent(planned.run.folder, planned.run.state)
-    write_review(planned.run)
+    _review(study, planned.run)
     described = describe(planned.run, planned)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
         return
     render.show(text(described))
     render.note(f"Nothing was sent. Next: {render.command('run', path)}")
+
+
+def _review(study: Any, run: Any) -> None:
+    """Whether the files are what was built, what is in them that a person wants to know, and the page about them."""
+    from batchflow.engine.reviewing import write_review
+    from batchflow.prompts.personal import warnings
+    from batchflow.steps.evidence import check_unsent
+
+    if study.spec.experiment.data.lint:
+        for line in warnings(run.plan.personal or ()):
+            render.note(f"note: {line}")
+    check_unsent(run.folder, run.state)
+    write_review(run)
 
 
 def describe(run: Any, planned: Any) -> dict[str, Any]:
@@ -70,6 +86,8 @@ def describe(run: Any, planned: Any) -> dict[str, Any]:
         "taken_over": reused(state),
         "to_ask": sum(shard.requests for shard in state.shards(1)),
         "compared": _compared(planned.difference),
+        "sample": plan_.sample,
+        "rows": plan_.source.rows,
         "design": _design(run),
         "personal": [asdict(each) for each in plan_.personal or ()],
         "cost_usd": None,

@@ -5,11 +5,21 @@ from dataclasses import asdict
 from typing import Any
 
 from batchflow.cli import render
+from batchflow.cli.choice import RowOptions
 from batchflow.cli.find import spec_path
-from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 
 
-def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
+def validate(
+    spec: SpecArgument,
+    *,
+    sample: SampleOption = None,
+    seed: SeedOption = None,
+    ids: IdsOption = None,
+    where: WhereOption = None,
+    provider: ProviderOption = None,
+    as_json: Json = False,
+) -> None:
     """Check all that would be sent; write and send nothing.
 
     All: the spec, the data, the template and every rendered request.
@@ -21,8 +31,9 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
     from batchflow.spec.load import load_spec
 
     path = spec_path(spec)
+    loaded = load_spec(path)
     with workshop() as place:
-        study = compile_study(load_spec(path), provider, place)
+        study = compile_study(loaded, provider, place, RowOptions(sample, seed, ids, where).choice(loaded))
         requests, personal = check_only(study)
     notes = [*study.notes(), *warnings(personal)]
     for line in notes:
@@ -30,22 +41,23 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
     shown = render.plural(requests, "request")
     render.note(f"{path} is valid: {shown} for {study.model} at {study.target.scope}; nothing was sent.")
     if as_json:
-        used = study.design.columns
-        columns = [{"name": c.name, "results": c.results, "sent": c.name in used} for c in study.columns.data]
-        render.emit(
-            "validate",
-            {
-                "spec": str(path),
-                "valid": True,
-                "requests": requests,
-                "model": study.model,
-                "scope": study.target.scope,
-                "columns": columns,
-                "answer": _answer(study.columns.answers),
-                "notes": notes,
-                "personal": [asdict(each) for each in personal],
-            },
-        )
+        render.emit("validate", {"spec": str(path), **_described(study, requests, notes, personal)})
+
+
+def _described(study: Any, requests: int, notes: list[str], personal: Any) -> dict[str, Any]:
+    """What would be sent, for --json."""
+    return {
+        "valid": True,
+        "requests": requests,
+        "model": study.model,
+        "scope": study.target.scope,
+        "columns": [
+            {"name": c.name, "results": c.results, "sent": c.name in study.design.columns} for c in study.columns.data
+        ],
+        "answer": _answer(study.columns.answers),
+        "notes": notes,
+        "personal": [asdict(each) for each in personal],
+    }
 
 
 def _answer(plan: Any) -> dict[str, Any] | None:

@@ -248,6 +248,7 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         answer=study.columns.answers,
         personal=built.personal,
         columns_sent=tuple(column.name for column in study.reading.columns if column.name in design.columns),
+        sample=study.choice.facts(),
         template_sha256=design.digest,
         database=experiment.output.database,
         raw=experiment.output.raw,

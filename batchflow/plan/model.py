@@ -43,9 +43,9 @@ class ConditionFacts:
 class Plan:
     """distinct is the number of different prompts among the requests; database is relative to the project's folder.
     models: all that are asked, where there are several. factors: name -> type of its column. reuse: what the spec
-    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. columns_sent: by header name
-    those that some prompt uses; None where an older version did not say. personal: what was found of personal data;
-    None where nobody looked.
+    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. sample: the choice of rows,
+    where not all are asked. columns_sent: by header name those that some prompt uses; None where an older version did
+    not say. personal: what was found of personal data; None where nobody looked.
     """
 
     run: str
@@ -78,6 +78,7 @@ class Plan:
     answer: AnswerPlan | None = None
     columns_sent: tuple[str, ...] | None = None
     personal: tuple[Finding, ...] | None = None
+    sample: Mapping[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
         text = json.dumps({"schema": MANIFEST_SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False)

@@ -16,6 +16,7 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
 from batchflow.plan.target import LOOPBACK
 from batchflow.prompts.reading import readable
+from batchflow.sources.choice import RowChoice
 from batchflow.sources.maps import count_conditions
 from batchflow.sources.rows import Rows
 from batchflow.steps import markdown as md
@@ -46,6 +47,9 @@ def _study(plan: Plan) -> Iterator[str]:
     if plan.simulated:
         yield "**SIMULATED**: the local provider answers. Nothing leaves this machine, and no answer is a model's.\n"
     rows = [("what the study is about", md.text(plan.description))] if plan.description else []
+    if plan.sample is not None:
+        chosen = RowChoice(**{**plan.sample, "by": tuple(plan.sample["by"])})
+        rows.append(("rows that are asked", md.text(chosen.words())))
     rows += [
         ("planned", plan.created_at),
         ("asks", f"{md.text(plan.model)} at {md.code(plan.host + plan.endpoint)} (provider {md.text(plan.provider)})"),
