@@ -114,6 +114,7 @@ class Advance:
     def go_on(self, *, yes: bool) -> bool:
         """Carry the run on as far as it goes, and ask before anything is bought; True if it has ended."""
         from batchflow.steps.base import StepName
+        from batchflow.steps.evidence import check_unsent
         from batchflow.steps.summary import may_continue
 
         for line in self._planned.notes:
@@ -127,6 +128,7 @@ class Advance:
             return False
         if not may_continue(self._view.state, self._order.experiment.retry.max_rounds):
             return True  # everything had been answered before it could be cancelled
+        check_unsent(self._view.folder, self._view.state)
         self._confirm(yes=yes)
         return self.drive(first=_resumed(self._view.state))
 

@@ -23,6 +23,7 @@ from batchflow.cli.load import load
 from batchflow.cli.make_batch_file import make_batch_file
 from batchflow.cli.pdf2text import pdf2text
 from batchflow.cli.plan import plan
+from batchflow.cli.preview import preview
 from batchflow.cli.rest import rest
 from batchflow.cli.results import results
 from batchflow.cli.retry import retry
@@ -52,7 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS = (init, validate, plan, run, status, runs, results, show, cancel, retry, forget, load, schema)
+COMMANDS = (init, validate, preview, plan, run, status, runs, results, show, cancel, retry, forget, load, schema)
 # the steps of the Kellogg deck, one command each
 DECK = (
     *(make_batch_file, upload_batch_file, start_batch, list_batches, show_batch, get_batch_results),
@@ -71,7 +72,7 @@ for tool in (config, display, chat_complete, rest, pdf2text):
 app.add_typer(utils, name="utils")
 # what they have not sent goes without saying
 _NEVER_SEND = frozenset(
-    {"init", "validate", "plan", "schema", "make-batch-file", "config", "display", "rest", "pdf2text"}
+    {"init", "validate", "preview", "plan", "schema", "make-batch-file", "config", "display", "rest", "pdf2text"}
 )
 
 

@@ -73,30 +73,12 @@ def _entry(file: Path, number: int, record: bytes) -> dict[str, Any]:
 
 
 def _request(value: dict[str, Any]) -> dict[str, Any]:
+    from batchflow.prompts.reading import readable
+
     body = value["body"]
-    asked = body.get("messages", body.get("input", []))
-    asked = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
-    messages = [
-        {"role": str(message.get("role", "")), "text": _words(message.get("content"))}
-        for message in asked
-        if isinstance(message, dict)
-    ]
+    messages = [{"role": part.role, "text": part.text} for part in readable(body).said]
     model, url = body.get("model"), value.get("url")
     return {"custom_id": value["custom_id"], "kind": "request", "url": url, "model": model, "messages": messages}
-
-
-def _words(content: Any) -> str:
-    """A message's text; of what is no text, its address."""
-    if isinstance(content, str):
-        return content
-    parts = []
-    for part in content if isinstance(content, list) else []:
-        if isinstance(part, dict):
-            other = part.get("image_url") or part.get("file") or part.get("type")
-            first = other[0] if isinstance(other, list) and other else other
-            address = first.get("url", "") if isinstance(first, dict) else first
-            parts.append(part["text"] if isinstance(part.get("text"), str) else f"[{part.get('type')} {address}]")
-    return "\n".join(parts)
 
 
 def _text(entry: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """`batchflow plan`: compile and build, and show what would be sent."""
 
+from dataclasses import asdict
 from typing import Any
 
 from batchflow.cli import render
@@ -39,6 +40,7 @@ def plan(
         planned = plan_run(study)
     for line in planned.notes:
         render.note(f"note: {line}")
+    _review(study, planned.run)
     described = describe(planned.run, planned)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
@@ -48,6 +50,19 @@ def plan(
         render.note("Nothing was sent. The run is complete: to run it would buy nothing.")
     else:
         render.note(f"Nothing was sent. Next: {render.command('run', path)}")
+
+
+def _review(study: Any, run: Any) -> None:
+    """Whether the files are what was built, what is in them that a person wants to know, and the page about them."""
+    from batchflow.engine.reviewing import write_review
+    from batchflow.prompts.personal import warnings
+    from batchflow.steps.evidence import check_unsent
+
+    if study.spec.experiment.data.lint:
+        for line in warnings(run.plan.personal or ()):
+            render.note(f"note: {line}")
+    check_unsent(run.folder, run.state)
+    write_review(run)
 
 
 def describe(run: Any, planned: Any) -> dict[str, Any]:
@@ -61,6 +76,7 @@ def describe(run: Any, planned: Any) -> dict[str, Any]:
     return {
         "run": plan_.run,
         "folder": str(run.folder.path),
+        "review": str(run.folder.review),
         "state": "planned" if asked and not state.sent else state_of(state).value,
         "scope": plan_.scope,
         "simulated": plan_.simulated,
@@ -78,6 +94,7 @@ def describe(run: Any, planned: Any) -> dict[str, Any]:
         "sample": plan_.sample,
         "rows": plan_.source.rows,
         "design": _design(run),
+        "personal": [asdict(each) for each in plan_.personal or ()],
         "cost_usd": None,
         "shards": [
             {"name": s.name, "requests": s.requests, "bytes": s.bytes, "sha256": s.sha256, "state": s.phase.value}
@@ -148,6 +165,7 @@ def text(described: dict[str, Any]) -> str:
     lines.append(render.table(("shard", "requests", "size", "sha256", "next"), rows, right=frozenset({1, 2})))
     total = sum(s["bytes"] for s in shards)
     lines += ["", f"{render.plural(len(shards), 'shard')}, {render.size(total)}; the cost is not known in this version"]
+    lines.append(f"For people to review: {described['review']}")
     return "\n".join(lines)
 
 

@@ -122,6 +122,31 @@ def cell(value: object, widest: int = WIDEST) -> str:
     return text if len(text) <= widest else text[: widest - 1] + "…"
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text, none wider than a terminal of that width where it can be broken; words stay as they are."""
+    lines: list[str] = []
+    for line in escape_controls(text).expandtabs(4).split("\n"):
+        lines += _broken(line, max(20, width))
+    return lines
+
+
+def _broken(line: str, width: int) -> Iterator[str]:
+    current, room = "", width
+    for word in re.findall(r"\s*\S+", line):
+        taken = columns(word)
+        if taken > room and current:
+            yield current
+            word = word.lstrip()  # noqa: PLW2901 - the blank where a line is broken
+            current, room, taken = "", width, columns(word)
+        while taken > width:  # an address, or a language without blanks
+            fits = next(size for size in range(min(width, len(word)), 0, -1) if columns(word[:size]) <= width)
+            yield word[:fits]
+            word = word[fits:]  # noqa: PLW2901 - its rest
+            taken = columns(word)
+        current, room = current + word, room - taken
+    yield current
+
+
 def columns(text: str) -> int:
     """How wide a terminal shows the text: two columns for a CJK character, none for an accent of its own."""
     return len(text) if text.isascii() else sum(_columns(character) for character in text)

@@ -69,6 +69,7 @@ def _plan(path: Path, rows: RowOptions, provider: str | None, *, fresh: bool, ke
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
     from batchflow.plan.target import resolve
+    from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec
 
     spec = load_spec(path)
@@ -81,6 +82,9 @@ def _plan(path: Path, rows: RowOptions, provider: str | None, *, fresh: bool, ke
         for line in [*study.notes(), *Project(spec.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study, fresh=fresh, hold=True)
+    if spec.experiment.data.lint and not planned.run.state.sent:
+        for line in warnings(planned.run.plan.personal or ()):
+            render.note(f"note: {line}")
     detour = provider not in {None, spec.experiment.provider.name}
     return Order(path, spec.experiment, target, spec.folder, planned, detour)
 

@@ -1,6 +1,7 @@
 """`batchflow validate`: everything that can be known without writing or sending."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from batchflow.cli import render
@@ -26,33 +27,37 @@ def validate(
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import check_only
     from batchflow.plan.study import compile_study
+    from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec
 
     path = spec_path(spec)
     loaded = load_spec(path)
     with workshop() as place:
         study = compile_study(loaded, provider, place, RowOptions(sample, seed, ids, where).choice(loaded))
-        requests = check_only(study)
-    notes = list(study.notes())
+        requests, personal = check_only(study)
+    notes = [*study.notes(), *warnings(personal)]
     for line in notes:
         render.note(f"note: {line}")
     shown = render.plural(requests, "request")
     asked = study.target.host + render.simulated(really=study.target.simulated)
     render.note(f"{path} is valid: {shown} for {study.model} at {asked}; nothing was sent.")
     if as_json:
-        render.emit("validate", {"spec": str(path), **_described(study, requests, notes)})
+        render.emit("validate", {"spec": str(path), **_described(study, requests, notes, personal)})
 
 
-def _described(study: Any, requests: int, notes: list[str]) -> dict[str, Any]:
+def _described(study: Any, requests: int, notes: list[str], personal: Any) -> dict[str, Any]:
     """What would be sent, for --json."""
     return {
         "valid": True,
         "requests": requests,
         "model": study.model,
         "scope": study.target.scope,
-        "columns": [{"name": c.name, "results": c.results} for c in study.columns.data],
+        "columns": [
+            {"name": c.name, "results": c.results, "sent": c.name in study.design.columns} for c in study.columns.data
+        ],
         "answer": _answer(study.columns.answers),
         "notes": notes,
+        "personal": [asdict(each) for each in personal],
     }
 
 

@@ -12,6 +12,7 @@ from shutil import which
 
 from batchflow import __version__, clock, failpoints, files
 from batchflow.engine import neighbours
+from batchflow.engine.reviewing import write_review
 from batchflow.engine.run import RunView, lock, view
 from batchflow.errors import BatchflowError, JournalDamaged, RunBusy, SetupError
 from batchflow.identity import IDENTITY_VERSION
@@ -22,6 +23,7 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import ConditionFacts, Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
 from batchflow.plan.study import Study
+from batchflow.prompts.personal import Finding
 from batchflow.sources.maps import Conditioned, Difference, compare
 from batchflow.sources.rows import Rows
 from batchflow.sources.table import Imported
@@ -55,12 +57,16 @@ class Planned:
     difference: Compared | None = None
 
 
-def check_only(study: Study) -> int:
-    """Render and check every request and write nothing; returns how many there are."""
+def check_only(study: Study) -> tuple[int, tuple[Finding, ...]]:
+    """Render and check every request and write nothing; returns how many there are, and what they hold of personal
+    data.
+    """
+    lint = study.lint()
     with files.scratch_folder() as scratch:
         target = scratch / "rows.parquet"
         study.import_rows(target)
-        return sum(len(part) for part in lines(study, Rows(target), "0" * 64))
+        requests = sum(len(part) for part in lines(study, Rows(target), "0" * 64, lint))
+    return requests, () if lint is None else lint.findings()
 
 
 def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planned:
@@ -193,6 +199,7 @@ def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) 
     files.atomic_write(building.manifest, plan.to_bytes())
     _copy_spec(study, building)
     _write_journal(building, run, built)
+    write_review(view(building))
     failpoints.hit("build.before-publish")
     final = RunFolder(project.runs / run)
     if replaced is not None:
@@ -249,6 +256,8 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         source=_source_facts(study, imported),
         columns=study.columns.data,
         answer=study.columns.answers,
+        personal=built.personal,
+        columns_sent=tuple(column.name for column in study.reading.columns if column.name in design.columns),
         sample=study.choice.facts(),
         template_sha256=design.digest,
         database=experiment.output.database,

@@ -32,6 +32,11 @@ class RunFolder:
         return self.path / "manifest.json"
 
     @property
+    def review(self) -> Path:
+        """The plan for people who do not program; derived, never read by us."""
+        return self.path / "REVIEW.md"
+
+    @property
     def lock(self) -> Path:
         return self.path / "lock"
 

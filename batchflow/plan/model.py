@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from batchflow.errors import SetupError
 from batchflow.plan.answer_types import AnswerPlan
+from batchflow.prompts.personal import Finding
 from batchflow.sources.columns import Column
 
 MANIFEST_SCHEMA: Final = "batchflow.manifest/1"
@@ -43,7 +44,8 @@ class Plan:
     """distinct is the number of different prompts among the requests; database is relative to the project's folder.
     models: all that are asked, where there are several. factors: name -> type of its column. reuse: what the spec
     said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. sample: the choice of rows,
-    where not all are asked.
+    where not all are asked. columns_sent: by header name those that some prompt uses; None where an older version did
+    not say. personal: what was found of personal data; None where nobody looked.
     """
 
     run: str
@@ -74,6 +76,8 @@ class Plan:
     git_commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     answer: AnswerPlan | None = None
+    columns_sent: tuple[str, ...] | None = None
+    personal: tuple[Finding, ...] | None = None
     sample: Mapping[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
@@ -96,10 +100,25 @@ def read_plan(path: Path) -> Plan:
             ConditionFacts(each["number"], each["text"], tuple(each["cells"])) for each in value.pop("conditions", ())
         )
         models = tuple(value.pop("models", ()))
+        sent = None if (kept := value.pop("columns_sent", None)) is None else tuple(map(str, kept))
         answer = None if (kept := value.pop("answer", None)) is None else AnswerPlan.from_json(kept)
-        return Plan(source=source, columns=columns, conditions=conditions, models=models, answer=answer, **value)
+        personal = None if (found := value.pop("personal", None)) is None else tuple(map(_finding, found))
+        return Plan(
+            source=source,
+            columns=columns,
+            conditions=conditions,
+            models=models,
+            answer=answer,
+            columns_sent=sent,
+            personal=personal,
+            **value,
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SetupError(
             f"{path} cannot be read as a run's manifest: {error}",
             hint="put the file back from a backup or a copy of the run's folder; it is written once and never changed",
         ) from error
+
+
+def _finding(value: Mapping[str, Any]) -> Finding:
+    return Finding(value["kind"], tuple(value["columns"]), value["rows"], tuple(value["examples"]))

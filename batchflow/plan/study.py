@@ -18,6 +18,8 @@ from batchflow.prompts.body import Body, Locator, Place
 from batchflow.prompts.compile import compile_template
 from batchflow.prompts.context import Insert, read_insert
 from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_template
+from batchflow.prompts.near import closest
+from batchflow.prompts.personal import Lint
 from batchflow.sources.choice import RowChoice, sample_of
 from batchflow.sources.columns import EMBEDDING, Column, result_names
 from batchflow.sources.opening import open_source
@@ -101,6 +103,15 @@ class Study:
         """The model that is asked, or all of them."""
         return ", ".join(self.design.models)
 
+    def lint(self) -> Lint | None:
+        """What looks for personal data in the prompts, where the study wants that."""
+        if not self.spec.experiment.data.lint:
+            return None
+        lint = Lint(self.design.columns)
+        for template in dict.fromkeys(cell.template.constants for cell in self.design.cells):
+            lint.template(template)
+        return lint
+
     def reading_digest(self) -> str:
         """What, beside the source's digest, decides how its rows are read."""
         names = [column.name for column in self.reading.columns]
@@ -163,7 +174,12 @@ def _compiled(spec: Spec, target: Target, source: Source, reading: Reading, choi
     answers = compile_answers(spec)
     body = _body(spec).with_parameters(experiment.parameters, _locator(spec, "parameters"))
     body = body if answers is None else answers.asked(body, experiment.endpoint)
-    compiled = partial(compile_template, endpoint=experiment.endpoint, context=_context(spec, names))
+    compiled = partial(
+        compile_template,
+        endpoint=experiment.endpoint,
+        context=_context(spec, names),
+        withheld=_withheld(spec, names),
+    )
     design = compile_design(spec, body, reading.columns, compiled, choice)
     return Study(spec, target, reading, design, source, named_files(spec), answers)
 
@@ -204,6 +220,23 @@ def _context(spec: Spec, columns: Sequence[str]) -> dict[str, Insert]:
     if faults:
         raise TemplateError(faults)
     return inserts
+
+
+def _withheld(spec: Spec, columns: Sequence[str]) -> list[str]:
+    """The columns that `data.send` keeps here. Raises SpecError for a name in it that no column has."""
+    allowed = spec.experiment.data.send
+    if allowed is None:
+        return []
+    faults = []
+    for place, name in enumerate(allowed):
+        if name.strip() not in columns:
+            meant = closest(name, columns)
+            remedy = f"did you mean {meant}?" if meant else f"its columns are: {', '.join(columns)}"
+            faults.append(spec.fault(("data", "send", place), f"the table has no column {name!r}", remedy))
+    if faults:
+        raise SpecError(faults)
+    may_leave = {name.strip() for name in allowed}
+    return [name for name in columns if name not in may_leave]
 
 
 def _named_file(spec: Spec, loc: Loc, file: str) -> Path:

@@ -1,7 +1,8 @@
 """Compiles a body for the columns there are, and finds everything that would go wrong before a row is read."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,14 +30,18 @@ _JINJA_SIGNS: Final = re.compile(
 
 
 def compile_template(
-    body: Body, columns: Sequence[str], endpoint: str = CHAT, context: Mapping[str, Insert] = MappingProxyType({})
+    body: Body,
+    columns: Sequence[str],
+    endpoint: str = CHAT,
+    context: Mapping[str, Insert] = MappingProxyType({}),
+    withheld: Collection[str] = (),
 ) -> Template:
     """The template of a body for an endpoint and a table with these columns (header names). context: inserts by name,
-    none of them that of a column.
+    none of them that of a column. withheld: columns that no slot may read.
 
     Errors: TemplateError with up to 20 faults, each at its place in the user's file.
     """
-    compiler = _Compiler(body, columns, context)
+    compiler = _Compiler(body, columns, context, withheld)
     compiler.value(body.root, ())
     faults = [body.fault(Place(each.path), each.cause, each.remedy) for each in check_body(body.root, endpoint)]
     faults += compiler.faults
@@ -49,11 +54,13 @@ def compile_template(
 class _Compiler:
     """Walks the body once and collects constants, slots, faults and notes."""
 
-    def __init__(self, body: Body, columns: Sequence[str], context: Mapping[str, Insert]) -> None:
+    def __init__(
+        self, body: Body, columns: Sequence[str], context: Mapping[str, Insert], withheld: Collection[str]
+    ) -> None:
         self.faults: list[Fault] = []
         self._notes: dict[str, None] = {}
         self._body, self._columns = body, tuple(columns)
-        self._known = frozenset(columns)
+        self._known, self._withheld = frozenset(columns), frozenset(withheld)
         self._context, self._inserted = context, set[str]()
         self._constants: list[list[str]] = [[]]
         self._slots: list[Slot] = []
@@ -126,7 +133,13 @@ class _Compiler:
     def _emit(self, constant: str) -> None:
         self._constants[-1].append(constant)
 
-    def _slot(self, slot: Slot) -> None:
+    def _slot(self, slot: Slot, place: Place, text: str = "") -> None:
+        """A slot at a place; of one that is a whole text, the place is where its column is named."""
+        if kept := [column for column in slot.columns if column in self._withheld]:
+            here = replace(place, offset=max(0, text.find(kept[0]))) if text else place
+            them = f"the column{'s' * (len(kept) > 1)} {', '.join(map(repr, kept))}"
+            cause = f"{them} must not leave this machine: not in `data.send`"
+            self._fault(here, cause, "take it out of the prompt; what may leave, add to `data.send`")
         self._slots.append(slot)
         self._constants.append([])
 
@@ -175,7 +188,7 @@ class _Compiler:
 
     def _text_slot(self, slot: find.Slot, path: Path) -> None:
         if slot.what == "column":
-            self._slot(TextSlot(slot.name))
+            self._slot(TextSlot(slot.name), Place(path, slot.start))
         elif slot.what == "expression" and (insert := self._insert(slot)):
             self._emit(json_text(insert.text)[1:-1])
         elif slot.what == "expression":
@@ -203,7 +216,7 @@ class _Compiler:
     def _value_slot(self, slot: find.Slot, path: Path) -> None:
         bare, kind = find.split_kind(slot, self._known) or (slot, "scalar")
         if bare.what == "column":
-            self._slot(ValueSlot(bare.name, kind))
+            self._slot(ValueSlot(bare.name, kind), Place(path, slot.start))
         elif bare.what == "expression" and (insert := self._insert(bare)):
             self._insert_value(insert, kind, Place(path, slot.start))
         elif bare.what == "expression":
@@ -232,7 +245,7 @@ class _Compiler:
         from batchflow.prompts.logic import LogicFault  # noqa: PLC0415 - jinja2 only where a slot needs it
 
         try:
-            self._slot(self._of(slot.name, kind, self._compiled().expression(slot.name), path))
+            self._slot(self._of(slot.name, kind, self._compiled().expression(slot.name), path), Place(path, slot.start))
         except LogicFault as fault:
             self._fault(Place(path, slot.start), fault.cause, fault.remedy)
 
@@ -246,7 +259,7 @@ class _Compiler:
         if len(self.faults) > before:
             return
         try:
-            self._slot(self._of(source, "template", self._compiled().template(source), path))
+            self._slot(self._of(source, "template", self._compiled().template(source), path), Place(path), text)
         except LogicFault as fault:
             self._fault(Place(path, max(0, text.find(fault.name))), fault.cause, fault.remedy)
 

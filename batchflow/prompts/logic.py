@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchflow.prompts.context import Insert, Members, Table, Values
 from batchflow.prompts.near import closest, no_column
-from batchflow.prompts.reading import absent_members, compared_with_numbers
+from batchflow.prompts.scrutiny import absent_members, compared_with_numbers
 
 MAX_RANGE: Final = 10_000
 MAX_CHARACTERS: Final = 10_000_000

@@ -1,187 +1,161 @@
-"""What a template reads, told before a row is rendered: members that an insert has not, and cells that are compared
-with numbers, which they never equal.
+"""A rendered body as a person reads it: who says what, and the settings beside it; pictures, files, tools and schemas
+are named, not poured out. Never an input of anything that is sent.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import json
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import nodes
+from batchflow.identity import json_bytes
 
-from batchflow.prompts.context import Members, Table, Values
-from batchflow.prompts.near import closest
-
-_EQUAL: Final = {"eq": "==", "ne": "!="}
-_WITHIN: Final = {"in": "in", "notin": "not in"}
-_NEVER: Final = frozenset({"eq", "in"})
-_ASKING: Final = frozenset({"default", "d", "defined", "undefined"})  # filters and tests for what may not be there
-_SHOWN: Final = 10
+LONGEST: Final = 120  # characters of a setting that is shown as it is
+_ASKED: Final = ("instructions", "messages", "input", "prompt")
+_TEXTS: Final = ("text", "input_text", "output_text", "refusal")
+_KINDS: Final = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"RIFF": "WebP"}
+_ALONE: Final = {"input": "input", "prompt": "prompt", "instructions": "instructions"}
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """A member that an insert has not. written: as the template most probably has it."""
+class Said:
+    """One part of a prompt: by whom it is said, and its words."""
 
-    written: str
-    cause: str
-    remedy: str
-
-
-def compared_with_numbers(tree: nodes.Template, columns: Collection[str]) -> Iterator[str]:
-    """A word on every comparison of a bare cell with a number by == or != (or `in`): cells are text, so it is the same
-    for every row.
-    """
-    stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
-    for compare in tree.find_all(nodes.Compare):
-        for operand in compare.ops:
-            sign, left, right = operand.op, compare.expr, operand.expr
-            if len(compare.ops) > 1 or sign not in {*_EQUAL, *_WITHIN}:
-                continue
-            if sign in _EQUAL and _number(left) is not None:
-                left, right = right, left
-            name, number = _column(left, columns, stored), _numbers(right, several=sign in _WITHIN)
-            if name is None or number is None:
-                continue
-            always = "never" if sign in _NEVER else "always"
-            says = f"{name} {_EQUAL.get(sign) or _WITHIN[sign]} {number}"
-            made = f"{name} | {'float' if '.' in number else 'int'}"
-            yield f"`{says}` is {always} true, for cells are text; write {says.replace(name, made, 1)}"
+    role: str
+    text: str
 
 
-def _column(node: nodes.Node, columns: Collection[str], stored: Collection[str]) -> str | None:
-    """The column that an expression is, as it is written."""
-    if isinstance(node, nodes.Name):
-        return node.name if node.name in columns and node.name not in stored else None
-    if isinstance(node, nodes.Getattr | nodes.Getitem) and _is_row(node.node):
-        name = _step(node)
-        return f'row["{name}"]' if name in columns else None
-    return None
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """said: in the order in which the model gets it. settings: every other key of the body, in its order."""
+
+    said: tuple[Said, ...]
+    settings: tuple[tuple[str, str], ...]
 
 
-def _is_row(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.Name) and node.name == "row"
+def readable(body: Mapping[str, Any]) -> Readable:
+    """The body of a request for any endpoint. Nothing that is text is shortened."""
+    said = [each for key in body if key in _ASKED for each in _said(key, body[key])]
+    settings = [(key, _setting(key, value)) for key, value in body.items() if key not in _ASKED]
+    return Readable(tuple(said), tuple(settings))
 
 
-def _number(node: nodes.Node) -> str | None:
-    if isinstance(node, nodes.Neg) and (number := _number(node.node)) is not None:
-        return f"-{number}"
-    if isinstance(node, nodes.Const) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return str(node.value)
-    return None
+def _said(key: str, value: Any) -> Iterator[Said]:
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        yield from (_item(item) for item in value)
+    elif isinstance(value, list) and any(isinstance(item, str) for item in value):
+        for position, item in enumerate(value, start=1):
+            yield Said(f"{_ALONE.get(key, key)} {position}", words(item))
+    else:
+        yield Said(_ALONE.get(key, key), words(value))
 
 
-def _numbers(node: nodes.Node, *, several: bool) -> str | None:
-    """The number, or the list of nothing but numbers, that an expression is."""
-    if not several:
-        return _number(node)
-    if not isinstance(node, nodes.List | nodes.Tuple):
-        return None
-    numbers = [number for item in node.items if (number := _number(item)) is not None]
-    return f"[{', '.join(numbers)}]" if numbers and len(numbers) == len(node.items) else None
+def _item(item: Any) -> Said:
+    """A message, or another item of a conversation."""
+    if not isinstance(item, Mapping):
+        return Said("input", words(item))
+    if "role" not in item:
+        return Said(str(item.get("type", "item")), _short(item))
+    called = [_call(call) for call in item.get("tool_calls") or () if isinstance(call, Mapping)]
+    name = f" ({item['name']})" if isinstance(item.get("name"), str) else ""
+    content = words(item["content"]) if item.get("content") is not None else ""
+    return Said(f"{item['role']}{name}", "\n".join(part for part in (content, *called) if part))
 
 
-def _step(node: nodes.Getattr | nodes.Getitem) -> Any:
-    """The member that is read; None where only a row tells which."""
-    if isinstance(node, nodes.Getattr):
-        return node.attr
-    return node.arg.value if isinstance(node.arg, nodes.Const) else None
+def _call(call: Mapping[str, Any]) -> str:
+    function = call.get("function")
+    function = function if isinstance(function, Mapping) else call
+    return f"[calls {function.get('name', 'a tool')} with {function.get('arguments', '')}]"
 
 
-def absent_members(tree: nodes.Template, inserts: Mapping[str, Any]) -> Iterator[Absent]:
-    """Every member that is read of an insert and is in none of the values it could be read of. Whatever a template asks
-    for first (`is defined`, `default`, an `if` about the insert) is left to it.
-    """
-    stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
-    yield from _Look({name: [value] for name, value in inserts.items() if name not in stored}).at(tree)
+def words(content: Any) -> str:
+    """A text as it is; the texts of a list of parts below one another, every other part by its name."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return _short(content)
+    if content and all(isinstance(number, int) for number in content):
+        return f"[{len(content):,} tokens, as numbers]"
+    return "\n".join(part if isinstance(part, str) else _part(part) for part in content)
 
 
-class _Look:
-    """known: what a name may stand for, at this place of the template."""
-
-    def __init__(self, known: Mapping[str, Sequence[Any]]) -> None:
-        self._known = known
-
-    def at(self, node: nodes.Node) -> Iterator[Absent]:
-        match node:
-            case nodes.For():
-                yield from self._loop(node)
-            case nodes.If() | nodes.CondExpr():
-                yield from self.at(node.test)
-                if not self._reads(node.test):
-                    yield from self._each(child for child in node.iter_child_nodes(exclude=("test",)))
-            case nodes.And() | nodes.Or():
-                yield from self.at(node.left)
-                if not self._reads(node.left):
-                    yield from self.at(node.right)
-            case nodes.Filter() | nodes.Test() if node.name in _ASKING:
-                yield from self._each(node.args)
-            case nodes.Getattr() | nodes.Getitem() if (absent := self._absent(node)) is not None:
-                yield absent
-            case _:
-                yield from self._each(node.iter_child_nodes())
-
-    def _each(self, found: Iterator[nodes.Node] | Sequence[nodes.Node]) -> Iterator[Absent]:
-        for node in found:
-            yield from self.at(node)
-
-    def _loop(self, loop: nodes.For) -> Iterator[Absent]:
-        yield from self.at(loop.iter)
-        targets = {
-            name.name for name in (loop.target, *loop.target.find_all(nodes.Name)) if isinstance(name, nodes.Name)
-        }
-        inner = {name: values for name, values in self._known.items() if name not in targets}
-        lists = self.values(loop.iter)
-        if isinstance(loop.target, nodes.Name) and lists and all(isinstance(each, Table | Values) for each in lists):
-            inner[loop.target.name] = [member for each in lists for member in each]
-        within = _Look(inner)
-        if loop.test is not None:
-            yield from within.at(loop.test)
-            if within._reads(loop.test):
-                return
-        yield from within._each(loop.body)
-        yield from self._each(loop.else_)
-
-    def _reads(self, node: nodes.Node) -> bool:
-        """Whether an expression asks about an insert."""
-        names = [*([node] if isinstance(node, nodes.Name) else []), *node.find_all(nodes.Name)]
-        return any(name.name in self._known for name in names)
-
-    def values(self, node: nodes.Node) -> Sequence[Any]:
-        """What an expression may give; nothing where that is not known."""
-        if isinstance(node, nodes.Name):
-            return self._known.get(node.name, ())
-        if isinstance(node, nodes.Getattr | nodes.Getitem):
-            step = _step(node)
-            of = self.values(node.node)
-            members = [each[step] for each in of if isinstance(each, Members) and step in each]
-            return members or [
-                each[step]
-                for each in of
-                if isinstance(each, Table | Values) and isinstance(step, int) and -len(each) <= step < len(each)
-            ]
-        return ()
-
-    def _absent(self, node: nodes.Getattr | nodes.Getitem) -> Absent | None:
-        of, step, whole = self.values(node.node), _step(node), _written(node.node)
-        if not of or not isinstance(step, str) or self.values(node):
-            return None
-        kind = dict if all(isinstance(each, Members) for each in of) else list
-        if not all(isinstance(each, kind) for each in of) or (isinstance(node, nodes.Getattr) and hasattr(kind, step)):
-            return None  # a method, such as items()
-        if kind is list:
-            remedy = f"write {{% for each in {whole} %}}{{{{ each.{step} }}}}{{% endfor %}}"
-            return Absent(_written(node), f"{whole} is a list, which has no {step!r}", remedy)
-        names = list(dict.fromkeys(name for each in of for name in each))
-        meant = closest(step, names)
-        listed = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        remedy = (f"did you mean {whole}.{meant}? " if meant else "") + f"{whole} has {listed or 'nothing'}"
-        return Absent(_written(node), f"{whole} has no {step!r}", remedy)
+def _part(part: Any) -> str:
+    if not isinstance(part, Mapping):
+        return _short(part)
+    kind = str(part.get("type", "part"))
+    for key in (kind, "text", "refusal"):
+        if kind in _TEXTS and isinstance(part.get(key), str):
+            return str(part[key])
+    if "image" in kind:
+        return f"[image: {_address(part.get('image_url') or part.get('file_id'))}]"
+    if "audio" in kind:
+        audio = part.get("input_audio")
+        facts = audio if isinstance(audio, Mapping) else {}
+        return f"[audio: {facts.get('format', 'sound')}, {_inside(str(facts.get('data', '')))}]"
+    if "file" in kind:
+        file = part.get("file")
+        facts = file if isinstance(file, Mapping) else part
+        named = facts.get("filename") or facts.get("file_url") or facts.get("file_id") or ""
+        return f"[file: {', '.join(filter(None, [str(named), _inside(str(facts.get('file_data') or ''))]))}]"
+    return f"[{kind}: {_short(part)}]"
 
 
-def _written(node: nodes.Node) -> str:
-    """An expression of names and members as it is mostly written."""
-    if isinstance(node, nodes.Getattr):
-        return f"{_written(node.node)}.{node.attr}"
-    if isinstance(node, nodes.Getitem):
-        return f"{_written(node.node)}[{_step(node)!r}]"
-    return node.name if isinstance(node, nodes.Name) else "it"
+def _address(image: Any) -> str:
+    """Where a picture lies; of one that travels in the request itself, what it is."""
+    first = image[0] if isinstance(image, list) and image else image
+    url = first.get("url", "") if isinstance(first, Mapping) else first
+    url, detail = str(url or "no address"), first.get("detail") if isinstance(first, Mapping) else None
+    shown = _inside(url) if url.startswith("data:") else url
+    return f"{shown}, detail {detail}" if detail else shown
+
+
+def _inside(data: str) -> str:
+    """What a data address or Base64 text holds: its kind, if that can be told, and its size."""
+    if not data:
+        return ""
+    head, _, coded = data.rpartition(",")
+    kind = head.removeprefix("data:").partition(";")[0]
+    try:
+        first = b64decode(coded[:16] + "=" * (-len(coded[:16]) % 4))
+    except ValueError:
+        first = b""
+    kind = next((name for mark, name in _KINDS.items() if first.startswith(mark)), kind)
+    size = len(coded.rstrip("=")) * 3 // 4
+    return f"{f'{kind}, ' if kind else ''}{size:,} bytes within the request"
+
+
+def _setting(key: str, value: Any) -> str:
+    if key == "tools" and isinstance(value, list):
+        return ", ".join(_tool(tool) for tool in value)
+    if key == "response_format" and isinstance(value, Mapping):
+        return _format(value)
+    if key == "text" and isinstance(value, Mapping) and isinstance(value.get("format"), Mapping):
+        beside = {name: member for name, member in value.items() if name != "format"}
+        return _format(value["format"]) + (f", {_short(beside)}" if beside else "")
+    return value if isinstance(value, str) and len(value) <= LONGEST else _short(value)
+
+
+def _tool(tool: Any) -> str:
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    facts = function if isinstance(function, Mapping) else tool if isinstance(tool, Mapping) else {}
+    return str(facts.get("name") or facts.get("type") or "a tool")
+
+
+def _format(value: Mapping[str, Any]) -> str:
+    """The form that an answer must have."""
+    inner = value.get("json_schema")
+    facts = inner if isinstance(inner, Mapping) else value
+    schema = facts.get("schema")
+    if not isinstance(schema, Mapping):
+        return str(value.get("type", _short(value)))
+    fields = ", ".join(schema.get("properties", {}))
+    strict = ", strict" if facts.get("strict") else ""
+    return f"JSON that fits the schema {facts.get('name', '')!r}{strict}" + (f": {fields}" if fields else "")
+
+
+def _short(value: Any) -> str:
+    try:
+        text = json_bytes(value).decode()
+    except (TypeError, ValueError):
+        text = json.dumps(value, default=str)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters of JSON)"

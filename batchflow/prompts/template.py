@@ -176,8 +176,11 @@ class Template:
     model: str
     notes: tuple[str, ...]
 
-    def render(self, chunk: Cells, count: int) -> list[bytes]:
-        """The body bytes of each row. `chunk` holds `count` cells for each of `columns`.
+    def render(
+        self, chunk: Cells, count: int, watch: Callable[[Slot, Sequence[bytes]], None] | None = None
+    ) -> list[bytes]:
+        """The body bytes of each row. `chunk` holds `count` cells for each of `columns`. watch: is shown what each slot
+        becomes.
 
         Errors: RowFaults with every cell that its slot cannot take.
         """
@@ -187,6 +190,8 @@ class Template:
             same = tuple(slot.canonical())
             if same not in filled:
                 filled[same] = slot.fill(chunk, count, faults)
+                if watch is not None and not faults:
+                    watch(slot, filled[same])
         if faults:
             raise RowFaults(faults)
         return interleave(self.constants, [filled[tuple(slot.canonical())] for slot in self.slots], count)

@@ -34,6 +34,19 @@ class Rows:
         self.columns: tuple[str, ...] = tuple(row[0] for row in described[2:])
         self.count: int = counted[0][0]
 
+    def numbers(self, row_ids: Sequence[str]) -> dict[str, int]:
+        """The numbers of the rows with these ids; an id that no row has is left out."""
+        query = (
+            f"SELECT row_id, min(row_number) FROM {parquet(self.path)} WHERE row_id IN (SELECT unnest(?)) GROUP BY 1"
+        )
+        with connection() as database:
+            return dict(database.execute(query, [list(row_ids)]).fetchall())
+
+    def cells(self, number: int, columns: Sequence[str]) -> dict[str, str]:
+        """The cells of one row by stored name; missing ones are ""."""
+        (chunk,) = self.chunks(columns, first=number, last=number)
+        return {name: cells[0] for name, cells in chunk.columns.items()}
+
     def chunks(
         self, columns: Sequence[str], *, first: int = 1, last: int | None = None, size: int = 10_000
     ) -> Iterator[Chunk]:

@@ -83,6 +83,18 @@ class DataSpec(Strict):
         "or ask with an empty text (empty).",
         examples=["empty"],
     )
+    send: list[Text] | None = Field(
+        default=None,
+        description="The only columns whose cells may leave this machine: a prompt that uses another one is refused. "
+        "All columns stand beside the answers all the same. Without it: those that the prompt names.",
+        examples=[["Description", "Age"]],
+    )
+    lint: bool = Field(
+        default=True,
+        description="Warn where prompts hold what has the form of personal data: e-mail addresses, phone numbers, "
+        "numbers of accounts, cards and persons.",
+        examples=[False],
+    )
     encoding: Text | None = Field(
         default=None,
         description="The encoding of CSV and TSV files that are not UTF-8.",

@@ -10,9 +10,6 @@ KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
         "budget": "remove it; `batchflow plan` shows how many requests would be sent, `run` asks before it sends them",
         "stages": "remove it; run one experiment after the other",
     },
-    ("data",): {
-        "send": "remove it: what leaves the machine is the rendered prompt, so only columns that it names",
-    },
     ("retry",): {"outcomes": "remove it: expired, cancelled, missing and overloaded requests are tried again"},
     ("output",): {
         "delete_remote": "remove it; files at the provider stay until you delete them there",

@@ -8,6 +8,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from batchflow import files
@@ -18,6 +19,7 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.shards import Shard, ShardCutter, custom_id_of
 from batchflow.plan.study import Study
 from batchflow.prompts.check import inputs_of
+from batchflow.prompts.personal import Finding, Lint
 from batchflow.prompts.template import RowFaults
 from batchflow.sources.maps import Built, MapWriter
 from batchflow.sources.rows import Chunk, Rows
@@ -46,8 +48,18 @@ class Rendered(NamedTuple):
     travels: Travels
 
 
-def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[Rendered]]:
+ALL_ROWS: Final = ((1, None),)
+
+
+def lines(
+    study: Study,
+    rows: Rows,
+    fingerprint: str,
+    lint: Lint | None = None,
+    ranges: Iterable[tuple[int, int | None]] = ALL_ROWS,
+) -> Iterator[list[Rendered]]:
     """Every request of round 1 in row order, rendered and checked, a chunk at a time; shard and line are not set yet.
+    lint: sees what rows bring into them. ranges: the rows that are looked at, first and last of each.
 
     Raises DataError with the rows that cannot be asked, SpecError for a condition of the design that fails.
     """
@@ -55,8 +67,10 @@ def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[Rendered]
     faults: list[Fault] = []
     count = 0
     with study.design.assigned(rows.path) as assignment:
-        for chunk in rows.chunks(list(stored.values()), size=max(1, CHUNK // study.design.most_each)):
-            found, requests = _chunk(study, chunk, stored, assignment.of(chunk), fingerprint)
+        size = max(1, CHUNK // study.design.most_each)
+        parts = (rows.chunks(list(stored.values()), first=first, last=last, size=size) for first, last in ranges)
+        for chunk in chain.from_iterable(parts):
+            found, requests = _chunk(study, chunk, stored, assignment.of(chunk), fingerprint=fingerprint, lint=lint)
             count += len(found)
             faults += found[: SHOWN_FAULTS - len(faults)]
             if not faults:
@@ -66,7 +80,13 @@ def lines(study: Study, rows: Rows, fingerprint: str) -> Iterator[list[Rendered]
 
 
 def _chunk(
-    study: Study, chunk: Chunk, stored: Mapping[str, str], assigned: list[Sequence[int]], fingerprint: str
+    study: Study,
+    chunk: Chunk,
+    stored: Mapping[str, str],
+    assigned: list[Sequence[int]],
+    *,
+    fingerprint: str,
+    lint: Lint | None,
 ) -> tuple[list[Fault], list[Rendered]]:
     """The requests of some rows, and what is wrong with them."""
     bodies: dict[tuple[int, int], bytes] = {}
@@ -82,7 +102,8 @@ def _chunk(
             column = chunk.columns[kept]
             cells[name] = column if len(offsets) == chunk.count else [column[offset] for offset in offsets]
         try:
-            rendered = cell.template.render(cells, len(offsets))
+            watch = lint.watch(chunk.first_row, chunk.row_ids, offsets) if lint is not None else None
+            rendered = cell.template.render(cells, len(offsets), watch)
         except RowFaults as error:
             told = error.at(offsets).as_faults(study.source_shown, chunk.first_row, chunk.row_ids)
             faults.update(dict.fromkeys(told))  # once, though every condition meets it
@@ -144,12 +165,15 @@ def _oversized(study: Study, line: bytes) -> Fault | None:
 
 
 class BuiltFirst(NamedTuple):
-    """The first round, and what was there before it, on disk: shards of each, requests, distinct prompts."""
+    """The first round, and what was there before it, on disk: shards of each, requests, distinct prompts. personal: the
+    personal data in them; None where nobody looked.
+    """
 
     asked: list[Shard]
     taken: list[Shard]
     requests: int
     distinct: int
+    personal: tuple[Finding, ...] | None = None
 
 
 def build_first(
@@ -158,14 +182,15 @@ def build_first(
     """Write the request files and the maps: of what is asked, and of what `priors` have the final answers to."""
     files.make_folder(folder.requests)
     files.make_folder(folder.responses)
-    rendered = _watched(folder, rows.count, lines(study, rows, fingerprint))
+    lint = study.lint()
+    rendered = _watched(folder, rows.count, lines(study, rows, fingerprint, lint))
     if priors or study.spec.experiment.duplicates == "share":
         built = _build_settled(study, folder, rendered, priors)
     else:
         built = _build_plain(study, folder, rendered)
     if not built.requests:
         raise SpecError([_asks_nobody(study)])
-    return built
+    return built if lint is None else built._replace(personal=lint.findings())
 
 
 def _asks_nobody(study: Study) -> Fault:

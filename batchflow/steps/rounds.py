@@ -22,6 +22,7 @@ from batchflow.sources.attempts import Attempt, Attempts, Place
 from batchflow.sources.maps import Chosen, write_later
 from batchflow.steps.build import CHUNK, built_event, travels_of
 from batchflow.steps.collect import read_shard
+from batchflow.steps.evidence import check_built
 
 OWED: Final = (None, False)  # of a line that is asked again because it has no outcome
 
@@ -125,16 +126,17 @@ def _read(folder: RunFolder, shard: ShardState) -> Reading:
 class _Writer:
     """Copies request lines into the files of a new round."""
 
-    def __init__(self, folder: RunFolder, cutter: ShardCutter) -> None:
-        self._folder, self._cutter = folder, cutter
+    def __init__(self, folder: RunFolder, state: RunState, cutter: ShardCutter) -> None:
+        self._folder, self._state, self._cutter = folder, state, cutter
         self.again: Counter[int] = Counter()  # requests of each new file that have a final outcome already
 
     def copy(
         self, place: Place, wanted: Mapping[str, tuple[str | None, bool]], serves: Mapping[str, int]
     ) -> Iterator[list[Chosen]]:
         """Copy the wanted lines of one file; says where they went. wanted: custom_id -> the outcome it has already, and
-        whether another run had bought that.
+        whether another run had bought that. Raises SetupError for a file that was changed since it was built.
         """
+        check_built(self._folder, self._state, [self._state.shard(*place)])
         with self._folder.shard(shard_name(*place)).open("rb") as handle:
             while part := list(islice(handle, CHUNK)):
                 placed = []
@@ -162,7 +164,7 @@ def _write(
     for leftover in folder.requests.glob(f"r{number}[-.]*"):
         leftover.unlink()
     with ShardCutter(folder, number, requests=limits.requests, bytes_=limits.bytes_) as cutter:
-        writer = _Writer(folder, cutter)
+        writer = _Writer(folder, state, cutter)
         write_later(folder.first_maps(), choose(writer), folder.map(number))
         failpoints.hit("round.before-publish")
         shards = cutter.close()

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from batchflow import failpoints, files
+from batchflow import failpoints
 from batchflow.errors import ProviderDoubt, SetupError
 from batchflow.providers.base import BatchProvider, RemoteFile
 from batchflow.steps.base import StepName
+from batchflow.steps.evidence import is_built
 
 SIZE_TRIES: Final = 2  # then a server that counts bytes in its own way is believed
 
@@ -46,7 +47,7 @@ class Upload:
 
 
 def _check_unchanged(task: UploadTask) -> None:
-    if not task.path.is_file() or files.sha256_of(task.path) != task.sha256:
+    if not is_built(task.path, task.sha256):
         raise SetupError(
             f"the request file {task.path} is not the one that was built",
             hint="request files are never edited: put it back, or plan anew with `batchflow run SPEC --fresh`",

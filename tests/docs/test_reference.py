@@ -135,6 +135,7 @@ def emitted(ran: Ran, zygote: Zygote) -> dict[str, list[dict[str, Any]]]:
     calls = [
         ("init", "init", "other"),
         ("validate", "validate", STUDY),
+        ("preview", "preview", STUDY),
         ("plan", "plan", STUDY),
         ("plan", "plan", "other"),
         ("run", "run", STUDY),

@@ -14,7 +14,21 @@ from tests.zygote import Ended, Zygote
 
 PROJECT = Path(__file__).parents[3] / "projects" / "image-appeal"
 COMMANDS = (
-    *("init", "validate", "plan", "run", "status", "runs", "results", "show", "cancel", "retry", "forget", "load"),
+    *(
+        "init",
+        "validate",
+        "preview",
+        "plan",
+        "run",
+        "status",
+        "runs",
+        "results",
+        "show",
+        "cancel",
+        "retry",
+        "forget",
+        "load",
+    ),
     *("schema", "serve"),
 )
 DECK = (
@@ -27,6 +41,7 @@ RUN = "image-appeal-0004ccfe"
 STEPS = {
     "init": ("init", "other"),
     "validate": ("validate", "experiment.yaml"),
+    "preview": ("preview", "experiment.yaml", "-n", "2"),
     "plan": ("plan", "experiment.yaml"),
     "status-planned": ("status",),
     "run": ("run", "experiment.yaml"),
@@ -83,6 +98,11 @@ def test_words_for_people_go_to_stderr(name: str, steps: dict[str, Ended], proje
     check(f"words-{name}.txt", masked(steps[name].stderr, project))
 
 
+def test_the_page_for_review(steps: dict[str, Ended], project: Path) -> None:
+    page = project / steps["plan"].json()["review"]
+    check("review.md", masked(page.read_text(encoding="utf-8"), project))
+
+
 def test_the_run_says_what_design_promises(steps: dict[str, Ended]) -> None:
     record = steps["run"].json()
     wanted = {
@@ -104,6 +124,7 @@ def test_the_run_says_what_design_promises(steps: dict[str, Ended]) -> None:
 
 
 TABLES = {
+    "preview": ("preview", "experiment.yaml", "--row", "4", "--row", "26"),
     "plan": ("plan", "experiment.yaml"),
     "status": ("status",),
     "runs": ("runs",),
@@ -117,7 +138,7 @@ def test_text(name: str, steps: dict[str, Ended], project: Path, zygote: Zygote)
     assert steps["run"].status == 0
     told = zygote.run(project, TABLES[name], QUIET | {"COLUMNS": "120"})
     assert told.status == 0
-    assert "SIMULATED" in told.stdout
+    assert "SIMULATED" in told.stdout + told.stderr
     check(f"text-{name}.txt", masked(told.stdout, project))
 
 

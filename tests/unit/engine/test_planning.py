@@ -232,7 +232,7 @@ def test_a_foreign_folder_in_the_place_of_a_run_is_left_alone(folder: Path) -> N
 
 
 def test_checking_writes_nothing(folder: Path) -> None:
-    assert check_only(study(folder)) == 5
+    assert check_only(study(folder)) == (5, ())
     assert not (folder / "runs").exists()
 
 
@@ -252,6 +252,12 @@ def test_a_later_round_asks_exactly_what_is_owed_with_the_same_bytes(folder: Pat
             run.folder, uploaded(place), intent(place), receipt(place, batch_id=f"b{number}"),
             batch(place, f"b{number}"), Event("collected", payload, round=1, shard=number),
         )  # fmt: skip
+    path = run.folder.shard("r1-00002")
+    kept = path.read_bytes()
+    path.write_bytes(kept.replace(b"Which", b"What!"))
+    with pytest.raises(SetupError, match=r"not the one that was built.*r1-00002"):
+        build_next(run.folder, view(run.folder).state, Limits(10, 10_000))
+    path.write_bytes(kept)
     built = build_next(run.folder, view(run.folder).state, Limits(10, 10_000))
     record(run.folder, built)
     state = view(run.folder).state

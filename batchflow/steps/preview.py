@@ -1,0 +1,146 @@
+"""Some of the prompts that would be sent, with what the table says of them: rendered by `build`, written nowhere."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, groupby
+from typing import Final
+
+from batchflow.errors import UsageError
+from batchflow.plan.design import Cell
+from batchflow.plan.study import Study
+from batchflow.prompts.personal import Finding
+from batchflow.sources.rows import Rows
+from batchflow.steps.build import Rendered, lines
+
+NAMED: Final = 12  # conditions and ids that an error names
+WINDOW: Final = 16  # rows looked at first
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """rows: ids of rows; empty: any. condition: a condition's text, a part of it (`temperature=0`), or its number;
+    empty: any. most: prompts.
+    """
+
+    rows: tuple[str, ...] = ()
+    condition: str = ""
+    most: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A row under a condition. lines: the request line of each replicate, newline included. cells: what the prompt
+    uses of the row, by column.
+    """
+
+    row_number: int
+    row_id: str
+    condition: str
+    condition_number: int
+    custom_ids: tuple[str, ...]
+    lines: tuple[bytes, ...]
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """personal: what the rows that were rendered bring of personal data; there may be more of them than prompts."""
+
+    prompts: list[Prompt]
+    personal: tuple[Finding, ...]
+
+
+def preview(study: Study, rows: Rows, fingerprint: str, wanted: Wanted) -> Preview:
+    """What is wanted, in the order of the request files; spread over rows and conditions where there are more.
+
+    Raises UsageError for a row or condition that does not exist, DataError as `lines`.
+    """
+    lint = study.lint()
+    cells = {cell.condition.number: cell for cell in _matching(study, wanted.condition)}
+    ranges = _named(rows, wanted.rows) if wanted.rows else _windows(rows.count)
+    found = (
+        list(group)
+        for chunk in lines(study, rows, fingerprint, lint, ranges)
+        for (_, number), group in groupby(chunk, key=lambda each: (each.built.row_number, each.built.condition))
+        if number in cells
+    )
+    chosen = _spread(found, wanted.most, rows=len(wanted.rows))
+    shown = [_prompt(study, rows, cells[group[0].built.condition], group) for group in chosen]
+    return Preview(shown, () if lint is None else lint.findings())
+
+
+def _spread(found: Iterable[list[Rendered]], most: int, *, rows: int) -> list[list[Rendered]]:
+    """One prompt of each row, of the condition that was shown least; then the others. rows: how many were named."""
+    shown: Counter[int] = Counter()
+    chosen: list[list[Rendered]] = []
+    others: list[list[Rendered]] = []
+    for _, group in groupby(found, key=lambda prompt: prompt[0].built.row_number):
+        of_row = list(group)
+        best = min(of_row, key=lambda prompt: shown[prompt[0].built.condition])
+        shown[best[0].built.condition] += 1
+        chosen.append(best)
+        others += [prompt for prompt in of_row if prompt is not best][: most - len(others)]
+        if len(chosen) == max(most, rows):
+            break
+    chosen += others[: max(0, most - len(chosen))]
+    return sorted(chosen, key=lambda prompt: (prompt[0].built.row_number, prompt[0].built.condition))
+
+
+def _prompt(study: Study, rows: Rows, cell: Cell, group: Sequence[Rendered]) -> Prompt:
+    built = group[0].built
+    stored = {column.name: column.stored for column in study.reading.columns if column.name in cell.template.columns}
+    values = rows.cells(built.row_number, list(stored.values()))
+    return Prompt(
+        row_number=built.row_number,
+        row_id=built.row_id,
+        condition=cell.condition.text,
+        condition_number=built.condition,
+        custom_ids=tuple(each.built.custom_id for each in group),
+        lines=tuple(each.line for each in group),
+        cells={name: values[kept] for name, kept in stored.items()},
+    )
+
+
+def _windows(rows: int) -> Iterator[tuple[int, int]]:
+    """The rows in stretches that grow: few are rendered where few are enough."""
+    first = 1
+    for power in count():
+        last = min(rows, first + WINDOW * 2**power - 1)
+        if first > rows:
+            return
+        yield first, last
+        first = last + 1
+
+
+def _named(rows: Rows, row_ids: Collection[str]) -> list[tuple[int, int]]:
+    """The rows of these ids, in the order of the table."""
+    wanted = list(dict.fromkeys(row_ids))
+    numbers = rows.numbers(wanted)
+    if absent := [row_id for row_id in wanted if row_id not in numbers]:
+        first = next(rows.chunks([], last=NAMED)).row_ids if rows.count else []
+        raise UsageError(
+            f"no row has the id {', '.join(map(repr, absent))}", hint=f"the first ids are {', '.join(first)}"
+        )
+    return [(number, number) for number in sorted(numbers.values())]
+
+
+def _matching(study: Study, condition: str) -> list[Cell]:
+    """The cells of the design that a condition names."""
+    cells = study.design.cells
+    parts = [condition] if '"' in condition else condition.split(",")
+    found = [
+        cell
+        for cell in cells
+        if condition in {"", cell.condition.text, str(cell.condition.number)}
+        or all(f",{part.strip()}," in f",{cell.condition.text}," for part in parts)
+    ]
+    if found:
+        return found
+    if not study.design.factors:
+        raise UsageError(
+            f"--condition {condition}: nothing varies in this study", hint="conditions come with `design.factors`"
+        )
+    texts = [cell.condition.text for cell in cells[:NAMED]]
+    more = f"\n  … and {len(cells) - NAMED:,} more" if len(cells) > NAMED else ""
+    raise UsageError(f"there is no condition {condition!r}", hint="the conditions are:\n  " + "\n  ".join(texts) + more)
