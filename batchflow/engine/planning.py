@@ -239,6 +239,7 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         source=_source_facts(study, imported),
         columns=study.columns.data,
         answer=study.columns.answers,
+        weights=built.weights,
         template_sha256=design.digest,
         database=experiment.output.database,
         raw=experiment.output.raw,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from batchflow.cost.tally import Group
 from batchflow.errors import SetupError
 from batchflow.plan.answer_types import AnswerPlan
 from batchflow.sources.columns import Column
@@ -42,7 +43,8 @@ class ConditionFacts:
 class Plan:
     """distinct is the number of different prompts among the requests; database is relative to the project's folder.
     models: all that are asked, where there are several. factors: name -> type of its column. reuse: what the spec
-    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none.
+    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. weights: of the
+    requests of round 1; None in the plans of versions that did not weigh them.
     """
 
     run: str
@@ -73,10 +75,12 @@ class Plan:
     git_commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     answer: AnswerPlan | None = None
+    weights: tuple[Group, ...] | None = None
 
     def to_bytes(self) -> bytes:
-        text = json.dumps({"schema": MANIFEST_SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False)
-        return (text + "\n").encode()
+        weights = None if self.weights is None else [group.to_json() for group in self.weights]
+        facts = {"schema": MANIFEST_SCHEMA, **asdict(self), "weights": weights}
+        return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read_plan(path: Path) -> Plan:
@@ -95,7 +99,16 @@ def read_plan(path: Path) -> Plan:
         )
         models = tuple(value.pop("models", ()))
         answer = None if (kept := value.pop("answer", None)) is None else AnswerPlan.from_json(kept)
-        return Plan(source=source, columns=columns, conditions=conditions, models=models, answer=answer, **value)
+        weights = None if (kept := value.pop("weights", None)) is None else tuple(map(Group.from_json, kept))
+        return Plan(
+            source=source,
+            columns=columns,
+            conditions=conditions,
+            models=models,
+            answer=answer,
+            weights=weights,
+            **value,
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SetupError(
             f"{path} cannot be read as a run's manifest: {error}",
