@@ -166,14 +166,12 @@ class Advance:
 
     def _confirm(self, *, yes: bool) -> None:
         """Nothing leaves the machine unasked; what was agreed to once is only fetched."""
-        from batchflow.journal.state import Phase
+        from batchflow.steps.forecasting import unsent
         from batchflow.steps.summary import owed_now
         from batchflow.steps.take import reused
 
         target, view = self._order.target, self._view
-        unsent = {Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED}
-        shards = [shard for shard in view.state.shards(view.state.round) if shard.phase in unsent]
-        waiting = sum(shard.lines for shard in shards)
+        waiting = sum(shard.lines for shard in unsent(view.state))
         again = waiting or sum(1 for shard in view.state.shards(view.state.round) if shard.collected is None) == 0
         if target.simulated or not again:
             return
@@ -181,7 +179,7 @@ class Advance:
         before = ""
         if view.state.cancelled:
             before, requests = CANCELLED, f"the rest, {render.plural(owed_now(view.state), 'request')},"
-        line = f"{before}Send {requests} for {view.plan.model} to {target.host}. The cost is not known in this version."
+        line = f"{before}Send {requests} for {view.plan.model} to {target.host}: {self._cost_of_next()}"
         if taken := reused(view.state):
             line += f" {taken:,} more are taken over from earlier runs at no cost."
         if self._planned.answered:
@@ -190,6 +188,20 @@ class Advance:
                 " bought again."
             )
         agree(line, yes=yes)
+
+    def _cost_of_next(self) -> str:
+        from batchflow.cli.money import forecast_sentence
+        from batchflow.steps.forecasting import of_next
+
+        view = self._view
+        return forecast_sentence(of_next(view.folder, view.plan, view.state, self.book))
+
+    @property
+    def book(self) -> Any:
+        """The prices of whoever is asked."""
+        from batchflow.steps.forecasting import price_book
+
+        return price_book(self._order.experiment, self._order.target)
 
     def drive(self, *, buys: bool = True, first: Sequence[Any] = (), then: Callable[[], None] | None = None) -> bool:
         """Advance the run; True if it goes no further.

@@ -12,7 +12,7 @@ from batchflow.cost.rates import FREE, Prices, Rates, Steps
 
 OPENAI: Final = "openai"
 SPEC: Final = "the spec"
-SIMULATED: Final = "simulated"
+NOTHING: Final = Rates(FREE, FREE, "simulated")
 _BATCH: Final = {"processing": "batch"}
 
 
@@ -45,7 +45,7 @@ class PriceBook:
 
     def rates(self, model: str) -> Rates | None:
         """What a model costs at this provider; None where nobody knows."""
-        return Rates(FREE, FREE, SIMULATED) if self._simulated else self.real(model)
+        return NOTHING if self._simulated else self.real(model)
 
     def real(self, model: str) -> Rates | None:
         """The same for whom nothing is simulated: of the local provider, what the model would cost at OpenAI."""

@@ -46,7 +46,7 @@ class Weight(NamedTuple):
 
 
 class _Seen:
-    """The messages of a body, and what they hold beside text. Every request passes here: it is quick where it can be."""
+    """The messages of a body, and what they hold beside text. Every request passes here, so it is quick."""
 
     __slots__ = ("foreign", "images", "messages", "plain")
 
@@ -96,7 +96,7 @@ class Scale:
             most = None if address is None else image_tokens(model, detail)
             unknown |= most is None
             images += most or 0
-            pictured += len((address or "").encode("utf-8", "replace"))
+            pictured += len(address) if address is not None and address.startswith("data:") else 0
         counted = self._counted(body, seen, model)
         tokens = _estimate(body, size - pictured, self._endpoint) if counted is None else counted
         around = AROUND * (len(seen.messages) + 2)  # instructions, and a text that is no list of messages
