@@ -248,6 +248,7 @@ class Advance:
             wait=self._wait,
             buys=buys,
             stalled_after=experiment.polling.stalled_after,
+            prices=self.book,
         )
 
     @contextmanager

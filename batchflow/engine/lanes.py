@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from batchflow.cost.book import PriceBook
 from batchflow.engine.pacing import Backoff, PollRhythm, QueueGate, scale_of
 from batchflow.engine.run import OpenRun
 from batchflow.errors import BatchflowError, ProviderDoubt, ProviderError, ProviderRefused
@@ -21,8 +22,9 @@ MANY = 6  # failures of one kind of call, after which a person might want to loo
 class Settings:
     """What a command may choose anew for a run that exists: none of it shapes requests.
 
-    interval, settle and stalled_after are seconds; until is the last step to do; wait says whether to stay until
-    everything is done; buys whether new batches may be made (not in a cancelled run, whose open ones are ended).
+    prices: what answers cost, None where that is not counted. interval, settle and stalled_after are seconds; until
+    is the last step to do; wait says whether to stay until everything is done; buys whether new batches may be made
+    (not in a cancelled run, whose open ones are ended).
     """
 
     interval: float
@@ -35,6 +37,7 @@ class Settings:
     wait: bool = True
     buys: bool = True
     stalled_after: float = 93_600.0
+    prices: PriceBook | None = None
 
     def reaches(self, step: StepName) -> bool:
         order = list(StepName)

@@ -25,7 +25,8 @@ def test_cached_input_costs_as_input_where_nothing_is_said() -> None:
 @pytest.mark.parametrize(
     "prices",
     [{"m": 1}, {"m": {"input": 1}}, {"m": {"input": -1, "output": 1}}, {"m": {"input": "1", "output": 1}},
-     {"m": {"input": float("nan"), "output": 1}}, {"": {"input": 1, "output": 1}}, {"m": {"input": 1, "output": 1, "x": 1}}],
+     {"m": {"input": float("nan"), "output": 1}}, {"": {"input": 1, "output": 1}},
+     {"m": {"input": 1, "output": 1, "x": 1}}],
 )  # fmt: skip
 def test_odd_prices_are_refused(prices: Any) -> None:
     with pytest.raises(ValidationError):
