@@ -179,7 +179,8 @@ class Advance:
         before = ""
         if view.state.cancelled:
             before, requests = CANCELLED, f"the rest, {render.plural(owed_now(view.state), 'request')},"
-        line = f"{before}Send {requests} for {view.plan.model} to {target.host}: {self._cost_of_next()}"
+        cost = self._cost_of_next()  # raises OverBudget
+        line = f"{before}Send {requests} for {view.plan.model} to {target.host}: {cost}"
         if taken := reused(view.state):
             line += f" {taken:,} more are taken over from earlier runs at no cost."
         if self._planned.answered:
@@ -190,11 +191,30 @@ class Advance:
         agree(line, yes=yes)
 
     def _cost_of_next(self) -> str:
-        from batchflow.cli.money import forecast_sentence
-        from batchflow.steps.forecasting import of_next
+        from batchflow.steps.forecasting import sent_next, unsent
 
         view = self._view
-        return forecast_sentence(of_next(view.folder, view.plan, view.state, self.book))
+        waits = any(True for _ in view.state.in_flight())  # what is at the provider is fetched in any case
+        groups = sent_next(view.folder, view.plan, view.state)
+        return self.cost_of(groups, files=len(unsent(view.state)), refuse=not waits)
+
+    def cost_of(self, groups: Sequence[Any], *, files: int = 1, refuse: bool = True) -> str:
+        """What requests would cost, in a sentence. refuse: raises OverBudget where that could be too much."""
+        from batchflow.cli.money import forecast_sentence
+        from batchflow.cost.forecast import forecast
+
+        if refuse and (budget := self._budget()) is not None:
+            budget.check(self._view.state, groups)
+        return forecast_sentence(forecast(groups, files, self.book))
+
+    def _budget(self) -> Any:
+        """What the run may cost; None where that is not said, or nothing is paid."""
+        from batchflow.engine.budget import Budget
+
+        spec, view = self._order.experiment.budget, self._view
+        if spec is None or self._order.target.simulated:
+            return None
+        return Budget(spec, self.book, view.folder, view.plan)
 
     @property
     def book(self) -> Any:
@@ -249,6 +269,7 @@ class Advance:
             buys=buys,
             stalled_after=experiment.polling.stalled_after,
             prices=self.book,
+            budget=self._budget(),
         )
 
     @contextmanager

@@ -114,15 +114,14 @@ def _not_named(advance: Advance, outcomes: Sequence[str]) -> str:
 
 
 def _question(advance: Advance, again: Any) -> str:
-    from batchflow.cli.money import forecast_sentence
-    from batchflow.steps.forecasting import of_again
+    from batchflow.steps.forecasting import sent_again
 
     target, plan = advance.order.target, advance.view.plan
-    cost = of_again(advance.view.folder, plan, again, advance.book)
+    cost = advance.cost_of(sent_again(advance.view.folder, plan, again))
     kinds = [f"{count:,} {kind}" for kind, count in again.outcomes.items()]
     kinds += [f"{count:,} owed ({kind})" for kind, count in again.owed.items()]
     model = again.model or plan.model
     return (
         f"Send {render.plural(again.requests, 'request')} again for {model} to {target.host}: {', '.join(kinds)}. "
-        f"What has an outcome was paid for once already. {forecast_sentence(cost)}"
+        f"What has an outcome was paid for once already. {cost}"
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from batchflow.cost.book import PriceBook
+from batchflow.engine.budget import Budget
 from batchflow.engine.pacing import Backoff, PollRhythm, QueueGate, scale_of
 from batchflow.engine.run import OpenRun
 from batchflow.errors import BatchflowError, ProviderDoubt, ProviderError, ProviderRefused
@@ -38,6 +39,7 @@ class Settings:
     buys: bool = True
     stalled_after: float = 93_600.0
     prices: PriceBook | None = None
+    budget: Budget | None = None
 
     def reaches(self, step: StepName) -> bool:
         order = list(StepName)
@@ -101,6 +103,15 @@ class Shared:
         """Say so where a status is none that we know: it is watched like any that has not ended."""
         if batch.status not in KNOWN:
             self.say(f"the provider shows an unknown status for {batch.id}: {batch.status}; watching on")
+
+    def affordable(self, shard: ShardState) -> bool:
+        """Whether the budget allows to send a shard now. What is at the provider may turn out cheaper than it could
+        be: only where nothing is, a no is the last word.
+        """
+        refusal = None if self.settings.budget is None else self.settings.budget.refusal(self.run.state, shard)
+        if refusal is not None and not any(True for _ in self.run.state.in_flight()):
+            self.rejection = self.rejection or refusal
+        return refusal is None
 
     def trouble(self, key: Hashable, error: Failure, now: float, doing: str) -> None:
         """A call failed that may be made again: wait, or stop where only a person can help."""

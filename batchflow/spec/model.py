@@ -16,7 +16,7 @@ from batchflow.spec.context import InsertFile, InsertName
 from batchflow.spec.data import DataSpec
 from batchflow.spec.design import DesignSpec
 from batchflow.spec.endpoints import CHAT, Endpoint
-from batchflow.spec.money import PriceSpec
+from batchflow.spec.money import BudgetSpec, PriceSpec
 from batchflow.spec.provider import LOCAL, ProviderSpec
 from batchflow.spec.units import Duration, LongDuration, Size
 
@@ -208,6 +208,11 @@ class Experiment(Strict):
     )
     limits: LimitsSpec = Field(
         default=LimitsSpec(), description="Sizes of the files that are sent.", examples=[{"requests_per_batch": 10_000}]
+    )
+    budget: BudgetSpec | None = Field(
+        default=None,
+        description="The most that a run may cost. What could cost more is not sent.",
+        examples=[{"max_usd": 5}],
     )
     prices: dict[Text, PriceSpec] = Field(
         default={},

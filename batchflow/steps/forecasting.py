@@ -1,7 +1,5 @@
 """What is about to be bought, priced: a plan's first round, what waits to be sent, what is asked again on purpose."""
 
-from collections.abc import Iterator
-
 from batchflow import clock
 from batchflow.cost.book import PriceBook
 from batchflow.cost.forecast import CostForecast, forecast
@@ -27,7 +25,8 @@ def price_book(experiment: Experiment, target: Target) -> PriceBook:
 
 def of_first_round(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook) -> CostForecast:
     """What a plan asks, whether it is sent yet or not; what was taken over is not asked."""
-    return _of_shards(folder, plan, list(state.shards(1)), book)
+    shards = list(state.shards(1))
+    return forecast(_of_shards(folder, plan, shards), len(shards), book)
 
 
 def unsent(state: RunState) -> list[ShardState]:
@@ -35,28 +34,23 @@ def unsent(state: RunState) -> list[ShardState]:
     return [shard for shard in state.shards(state.round) if shard.phase in UNSENT]
 
 
-def of_next(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook) -> CostForecast:
-    """What `run` sends next: the files that wait, else what the newest round has left owed."""
+def sent_next(folder: RunFolder, plan: Plan, state: RunState) -> list[Group]:
+    """The weights of what `run` sends next: the files that wait, else what the newest round has left owed."""
     waiting = unsent(state)
     if waiting:
-        return _of_shards(folder, plan, waiting, book)
+        return _of_shards(folder, plan, waiting)
     owed: list[Group] = []
     for shard, reading in owed_lines(folder, state):
         owed += weigh_file(folder, plan, shard.round, shard.number, reading.owed)
-    return forecast(owed, min(1, len(owed)), book)
+    return owed
 
 
-def of_again(folder: RunFolder, plan: Plan, again: Again, book: PriceBook) -> CostForecast:
-    """What `retry` is about to send."""
-    groups = list(_asked_again(folder, plan, again))
-    return forecast(groups, min(1, len(groups)), book)
+def sent_again(folder: RunFolder, plan: Plan, again: Again) -> list[Group]:
+    """The weights of what `retry` is about to send."""
+    places = list(again.attempts.places())
+    return [group for place in places for group in weigh_file(folder, plan, *place, again.attempts.of(place))]
 
 
-def _asked_again(folder: RunFolder, plan: Plan, again: Again) -> Iterator[Group]:
-    for place in list(again.attempts.places()):
-        yield from weigh_file(folder, plan, *place, again.attempts.of(place))
-
-
-def _of_shards(folder: RunFolder, plan: Plan, shards: list[ShardState], book: PriceBook) -> CostForecast:
+def _of_shards(folder: RunFolder, plan: Plan, shards: list[ShardState]) -> list[Group]:
     weights = Weights(folder, plan)
-    return forecast([group for shard in shards for group in weights.of(shard)], len(shards), book)
+    return [group for shard in shards for group in weights.of(shard)]
