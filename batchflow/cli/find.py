@@ -82,6 +82,7 @@ def _of_folder(path: Path) -> Target:
 
 
 def _of_spec(path: Path) -> Target:
+    from batchflow.sources.choice import sample_of
     from batchflow.spec.load import load_spec
 
     spec = load_spec(path)
@@ -96,7 +97,9 @@ def _of_spec(path: Path) -> Target:
             read_plan(damaged / "manifest.json")  # says what is wrong with it
         project.check_names()
         raise UsageError(f"{path}: this study has no run yet", hint=f"start it with {render.command('run', path)}")
-    folder, plan = found[0]
+    meant = sample_of(spec.experiment.sample).facts()
+    as_it_stands = [pair for pair in found if pair[1].sample == meant]  # a pilot of a command only where it is alone
+    folder, plan = (as_it_stands or found)[0]
     output = spec.experiment.output  # where results go, and whether bodies with them, may change under a run
     plan = replace(plan, database=output.database, raw=output.raw)
     return Target(folder, plan, project, differs=not unchanged, by_spec=True, asks_other=not same)
@@ -131,6 +134,7 @@ def _asking(experiment: Any) -> list[Any]:
         experiment.context,
         experiment.design,
         experiment.parameters,
+        experiment.sample,
     ]
 
 

@@ -3,14 +3,24 @@
 from typing import Any
 
 from batchflow.cli import render
+from batchflow.cli.choice import RowOptions
 from batchflow.cli.find import spec_path
 from batchflow.cli.money import forecast_text
-from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 
 SHOWN_CELLS = 40
 
 
-def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
+def plan(
+    spec: SpecArgument,
+    *,
+    sample: SampleOption = None,
+    seed: SeedOption = None,
+    ids: IdsOption = None,
+    where: WhereOption = None,
+    provider: ProviderOption = None,
+    as_json: Json = False,
+) -> None:
     """Build the request files and show them; send nothing.
 
     Shows the DAG with its state, the shards and their sizes. Needs no key.
@@ -25,7 +35,7 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
     path = spec_path(spec)
     spec_ = load_spec(path)
     with workshop() as place:
-        study = compile_study(spec_, provider, place)
+        study = compile_study(spec_, provider, place, RowOptions(sample, seed, ids, where).choice(spec_))
         for line in [*study.notes(), *Project(spec_.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study)
@@ -64,6 +74,8 @@ def describe(run: Any, planned: Any, cost: Any) -> dict[str, Any]:
         "taken_over": reused(state),
         "to_ask": sum(shard.requests for shard in state.shards(1)),
         "compared": _compared(planned.difference),
+        "sample": plan_.sample,
+        "rows": plan_.source.rows,
         "design": _design(run),
         "cost_usd": forecast["bound_usd"],
         "cost": forecast,

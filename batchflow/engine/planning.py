@@ -240,6 +240,7 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         columns=study.columns.data,
         answer=study.columns.answers,
         weights=built.weights,
+        sample=study.choice.facts(),
         template_sha256=design.digest,
         database=experiment.output.database,
         raw=experiment.output.raw,

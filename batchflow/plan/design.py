@@ -15,6 +15,7 @@ from batchflow.prompts.body import Body, Place
 from batchflow.prompts.near import closest
 from batchflow.prompts.template import Template
 from batchflow.sources import selection
+from batchflow.sources.choice import RowChoice
 from batchflow.sources.columns import Column
 from batchflow.sources.rows import Chunk
 from batchflow.sources.selection import BadCondition, Rules, Selection
@@ -41,7 +42,7 @@ class Design:
     spec: DesignSpec
     factors: tuple[Factor, ...]
     cells: tuple[Cell, ...]
-    rules: Rules
+    rules: Rules  # who is asked, the choice of rows included
     files: tuple[Path, ...] = ()
     _locate: Callable[[BadCondition], Fault] = field(default=lambda _: Fault("", "", ""), repr=False)
 
@@ -117,8 +118,8 @@ class Assignment:
         return () if chosen is None else (self._places[chosen.number],)
 
 
-def compile_design(spec: Spec, body: Body, columns: Sequence[Column], compiled: Compile) -> Design:
-    """Cross the factors of a spec and compile a template for each condition.
+def compile_design(spec: Spec, body: Body, columns: Sequence[Column], compiled: Compile, choice: RowChoice) -> Design:
+    """Cross the factors of a spec and compile a template for each condition; of the rows, `choice` is asked.
 
     Raises SpecError, TemplateError or DataError; what is wrong with one template is wrong with all.
     """
@@ -137,7 +138,7 @@ def compile_design(spec: Spec, body: Body, columns: Sequence[Column], compiled: 
             templates[key] = compiled(_with_levels(spec, body, values), [*names, *(factor.name for factor in factors)])
         texts = {name: level.text for name, level in condition.levels.items()}
         cells.append(Cell(condition, templates[key], texts))
-    rules = _rules(spec, factors, conditions, columns)
+    rules = _rules(spec, factors, conditions, columns, choice)
     return Design(
         spec.experiment.design, factors, tuple(cells), rules, level_files(spec), lambda error: _at(spec, error)
     )
@@ -212,7 +213,13 @@ def _with_levels(spec: Spec, body: Body, values: Mapping[str, Any]) -> Body:
     return body.with_parameters(values, locate) if values else body
 
 
-def _rules(spec: Spec, factors: Sequence[Factor], conditions: Sequence[Condition], columns: Sequence[Column]) -> Rules:
+def _rules(
+    spec: Spec,
+    factors: Sequence[Factor],
+    conditions: Sequence[Condition],
+    columns: Sequence[Column],
+    choice: RowChoice,
+) -> Rules:
     design = spec.experiment.design
     stored = {column.name: column.stored for column in columns}
     rules = Rules(
@@ -226,6 +233,8 @@ def _rules(spec: Spec, factors: Sequence[Factor], conditions: Sequence[Condition
         exclude=design.exclude,
         strata=[stored[name] for name in design.strata] if design.balance == "exact" else None,
         seed=design.seed,
+        choice=choice,
+        choice_by=[stored[name] for name in choice.by],
     )
     if not rules.plain:
         try:
@@ -237,6 +246,8 @@ def _rules(spec: Spec, factors: Sequence[Factor], conditions: Sequence[Condition
 
 def _at(spec: Spec, error: BadCondition) -> Fault:
     """The fault at the condition that it is about."""
-    wheres = len(spec.experiment.design.where)
+    wheres, conditions = len(spec.experiment.design.where), len(spec.experiment.design.exclude)
+    if error.position >= wheres + conditions:
+        return Fault("--where", error.cause, error.remedy)
     key, place = ("where", error.position) if error.position < wheres else ("exclude", error.position - wheres)
     return spec.fault(("design", key, place), error.cause, error.remedy)

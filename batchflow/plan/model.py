@@ -43,8 +43,8 @@ class ConditionFacts:
 class Plan:
     """distinct is the number of different prompts among the requests; database is relative to the project's folder.
     models: all that are asked, where there are several. factors: name -> type of its column. reuse: what the spec
-    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. weights: of the
-    requests of round 1; None in the plans of versions that did not weigh them.
+    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. sample: the choice of rows,
+    where not all are asked. weights: of the requests of round 1; None in plans of versions that did not weigh them.
     """
 
     run: str
@@ -75,6 +75,7 @@ class Plan:
     git_commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     answer: AnswerPlan | None = None
+    sample: Mapping[str, Any] | None = None
     weights: tuple[Group, ...] | None = None
 
     def to_bytes(self) -> bytes:

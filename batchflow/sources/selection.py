@@ -4,11 +4,12 @@ decided by DuckDB over the stored rows, out of memory where there are many.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchflow import files
+from batchflow.sources.choice import RowChoice, choose
 from batchflow.sources.database import identifier, literal, parquet, private_connection
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class BadCondition(ValueError):
 class Rules:
     """What decides. columns: the stored names of the data's columns. factors: name -> type. conditions: number -> its
     cells in the order of the factors. where must all be true, of exclude none. strata is given for exact balance only.
+    choice_by: the stored names of the columns that a sample is drawn by.
     """
 
     columns: Sequence[str]
@@ -38,11 +40,13 @@ class Rules:
     exclude: Sequence[str] = ()
     strata: Sequence[str] | None = None
     seed: int = 0
+    choice: RowChoice = field(default=RowChoice())
+    choice_by: Sequence[str] = ()
 
     @property
     def plain(self) -> bool:
-        """Whether every condition is possible for every row, and nothing has to be balanced."""
-        return not self.where and not self.exclude and self.strata is None
+        """Whether every condition is possible for every row, and nothing has to be balanced or chosen."""
+        return not self.where and not self.exclude and self.strata is None and not self.choice
 
     def sql(self) -> str:
         """All conditions as one."""
@@ -62,15 +66,27 @@ def check(rules: Rules) -> None:
         database.execute(f"CREATE TABLE d (row_number BIGINT, row_id VARCHAR{columns})")
         database.execute(_create_conditions(rules))
         _close(database)
-        known = f"the names are those of columns and factors: {', '.join([*rules.columns, *rules.factors])}"
-        for position, text in enumerate([*rules.where, *rules.exclude]):
+        for position, (text, tables) in enumerate(_conditions(rules)):
             try:
                 sql.check_condition(database, text)
-                database.execute(f"SELECT 1 FROM d, c WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
+                database.execute(f"SELECT 1 FROM {tables} WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
             except sql.Unfit as problem:
                 raise BadCondition(position, problem.cause, problem.remedy) from None
             except duckdb.Error as error:
-                raise BadCondition(position, _said(error), f"correct the condition; {known}") from error
+                raise BadCondition(position, _said(error), f"correct the condition; {_names(rules, tables)}") from error
+
+
+def _conditions(rules: Rules) -> list[tuple[str, str]]:
+    """Every SQL condition with the tables whose names it may use; that of the choice of rows comes last."""
+    design = [(text, "d, c") for text in (*rules.where, *rules.exclude)]
+    return [*design, (rules.choice.where, "d")] if rules.choice.where else design
+
+
+def _names(rules: Rules, tables: str) -> str:
+    """What a condition over these tables may name."""
+    if tables == "d":
+        return f"the names are those of columns: {', '.join(rules.columns)}"
+    return f"the names are those of columns and factors: {', '.join([*rules.columns, *rules.factors])}"
 
 
 def _create_conditions(rules: Rules) -> str:
@@ -137,15 +153,18 @@ class Selection:
                 "GROUP BY row_number) p ON p.row_number = d.row_number) ORDER BY row_number"
             )
         self._database.execute(f"CREATE TABLE pairs AS {query}")
+        if rules.choice:
+            # after the assignment: whoever is left has the condition that the whole study gives
+            choose(self._database, rules.choice, rules.choice_by)
+            self._database.execute("DELETE FROM pairs WHERE row_number NOT IN (SELECT row_number FROM chosen)")
 
     def _failing(self) -> int:
         """The position of the condition that fails for some row."""
         import duckdb  # noqa: PLC0415 - as above
 
-        texts = [*self._rules.where, *self._rules.exclude]
-        for position, text in enumerate(texts):
+        for position, (text, tables) in enumerate(_conditions(self._rules)):
             try:
-                self._database.execute(f"SELECT count(*) FROM d, c WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
+                self._database.execute(f"SELECT count(*) FROM {tables} WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
             except duckdb.Error:
                 return position
         return 0

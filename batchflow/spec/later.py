@@ -7,7 +7,6 @@ NOT_YET: Final = "is not supported yet"
 # the mapping's path -> key -> what to do instead
 KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
     (): {
-        "sample": "remove it; to try a few rows, point `data.source` to a smaller file",
         "stages": "remove it; run one experiment after the other",
     },
     ("data",): {

@@ -93,6 +93,7 @@ class Loader:
             outcomes=dict(account.outcomes),
             owed=account.owed.total(),
             cost_usd=spent(state).cost_usd,
+            pilot=self._plan.sample is not None,
         )
 
     def _difference(self, sink: Sink, state: RunState) -> str:

@@ -190,6 +190,12 @@ def test_equal_prompts_may_share_one_answer(make_study: Make) -> None:
     study.change(duplicates=None)
     record = ran(study.run())
     assert (record["requests"]["reused"], executed(study)) == (2, 10)
+    # replicates are draws of their own, shared with the other rows' replicate of the same number
+    study.change(duplicates="share", design={"replicates": 3})
+    record = ran(study.run())
+    assert (record["requests"]["reused"], executed(study)) == (30, 10)
+    keys = "SELECT count(*), count(DISTINCT request_key), max(draw) FROM requests WHERE run_id = "
+    assert study.query(f"{keys}'{record['run']}'") == [(30, 6, 3)]
 
 
 def test_refusals_and_errors_are_taken_over_as_they_are(make_study: Make) -> None:
