@@ -15,6 +15,7 @@ BatchflowError
 ├── SinkError                5  the results database does not do what it should
 │   └── DatabaseHeld            another program holds it; the answers are safe
 ├── RunBusy                  7  another writer advances this run, or another run holds these requests
+├── OverBudget               8  what is about to be sent could cost more than the spec allows
 ├── JournalDamaged           9  the record of a run is broken in the middle
 └── Interrupted            130  Ctrl-C, SIGTERM or SIGHUP; resumable
 """
@@ -38,6 +39,7 @@ class ExitStatus(IntEnum):
     UNFINISHED = 5  # --no-wait, --until, or the answers are not in the database
     PROVIDER = 6
     BUSY = 7
+    OVER_BUDGET = 8  # nothing more was sent
     JOURNAL_DAMAGED = 9
     INTERRUPTED = 130
 
@@ -219,6 +221,13 @@ class DatabaseHeld(SinkError):
 class RunBusy(BatchflowError):
     code = "run-busy"
     exit_status = ExitStatus.BUSY
+
+
+class OverBudget(BatchflowError):
+    """What is about to be sent could cost more than the spec's budget, or nobody knows what it could cost."""
+
+    code = "over-budget"
+    exit_status = ExitStatus.OVER_BUDGET
 
 
 class JournalDamaged(BatchflowError):

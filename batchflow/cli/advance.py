@@ -174,14 +174,12 @@ class Advance:
 
     def _confirm(self, *, yes: bool) -> None:
         """Nothing leaves the machine unasked; what was agreed to once is only fetched."""
-        from batchflow.journal.state import Phase
+        from batchflow.steps.forecasting import unsent
         from batchflow.steps.summary import owed_now
         from batchflow.steps.take import reused
 
         target, view = self._order.target, self._view
-        unsent = {Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED}
-        shards = [shard for shard in view.state.shards(view.state.round) if shard.phase in unsent]
-        waiting = sum(shard.lines for shard in shards)
+        waiting = sum(shard.lines for shard in unsent(view.state))
         again = waiting or sum(1 for shard in view.state.shards(view.state.round) if shard.collected is None) == 0
         if target.simulated or not again:
             return
@@ -189,7 +187,8 @@ class Advance:
         before = ""
         if view.state.cancelled:
             before, requests = CANCELLED, f"the rest, {render.plural(owed_now(view.state), 'request')},"
-        line = f"{before}Send {requests} for {view.plan.model} to {target.host}. The cost is not known in this version."
+        cost = self._cost_of_next()  # raises OverBudget
+        line = f"{before}Send {requests} for {view.plan.model} to {target.host}: {cost}"
         if taken := reused(view.state):
             line += f" {taken:,} more are taken over from earlier runs at no cost."
         if self._planned.answered:
@@ -198,6 +197,39 @@ class Advance:
                 " bought again."
             )
         agree(line, yes=yes)
+
+    def _cost_of_next(self) -> str:
+        from batchflow.steps.forecasting import sent_next, unsent
+
+        view = self._view
+        waits = any(True for _ in view.state.in_flight())  # what is at the provider is fetched in any case
+        groups = sent_next(view.folder, view.plan, view.state)
+        return self.cost_of(groups, files=len(unsent(view.state)), refuse=not waits)
+
+    def cost_of(self, groups: Sequence[Any], *, files: int = 1, refuse: bool = True) -> str:
+        """What requests would cost, in a sentence. refuse: raises OverBudget where that could be too much."""
+        from batchflow.cli.money import forecast_sentence
+        from batchflow.cost.forecast import forecast
+
+        if refuse and (budget := self._budget()) is not None:
+            budget.check(self._view.state, groups)
+        return forecast_sentence(forecast(groups, files, self.book))
+
+    def _budget(self) -> Any:
+        """What the run may cost; None where that is not said, or nothing is paid."""
+        from batchflow.engine.budget import Budget
+
+        spec, view = self._order.experiment.budget, self._view
+        if spec is None or self._order.target.simulated:
+            return None
+        return Budget(spec, self.book, view.folder, view.plan)
+
+    @property
+    def book(self) -> Any:
+        """The prices of whoever is asked."""
+        from batchflow.steps.forecasting import price_book
+
+        return price_book(self._order.experiment, self._order.target)
 
     def drive(self, *, buys: bool = True, first: Sequence[Any] = (), then: Callable[[], None] | None = None) -> bool:
         """Advance the run; True if it goes no further.
@@ -244,6 +276,8 @@ class Advance:
             wait=self._wait,
             buys=buys,
             stalled_after=experiment.polling.stalled_after,
+            prices=self.book,
+            budget=self._budget(),
         )
 
     @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 from batchflow.cli import render
 from batchflow.cli.choice import RowOptions
 from batchflow.cli.find import spec_path
+from batchflow.cli.money import forecast_text
 from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 
 SHOWN_CELLS = 40
@@ -30,6 +31,7 @@ def plan(
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
     from batchflow.spec.load import load_spec
+    from batchflow.steps.forecasting import of_first_round, price_book
 
     path = spec_path(spec)
     spec_ = load_spec(path)
@@ -41,11 +43,13 @@ def plan(
     for line in planned.notes:
         render.note(f"note: {line}")
     _review(study, planned.run)
-    described = describe(planned.run, planned)
+    run, book = planned.run, price_book(spec_.experiment, study.target)
+    cost = of_first_round(run.folder, run.plan, run.state, book)
+    described = describe(run, planned, cost)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
         return
-    render.show(text(described))
+    render.show(text(described, cost))
     if described["state"] == "complete":
         render.note("Nothing was sent. The run is complete: to run it would buy nothing.")
     else:
@@ -65,13 +69,13 @@ def _review(study: Any, run: Any) -> None:
     write_review(run)
 
 
-def describe(run: Any, planned: Any) -> dict[str, Any]:
-    """The plan of a run with its state, as --json shows it."""
+def describe(run: Any, planned: Any, cost: Any) -> dict[str, Any]:
+    """The plan of a run with its state, as --json shows it. cost: the forecast of what it asks."""
     from batchflow.steps.dag import nodes
     from batchflow.steps.summary import state_of
     from batchflow.steps.take import reused
 
-    plan_, state = run.plan, run.state
+    plan_, state, forecast = run.plan, run.state, cost.to_json()
     asked = any(shard.round for shard in state.shards())
     return {
         "run": plan_.run,
@@ -95,7 +99,8 @@ def describe(run: Any, planned: Any) -> dict[str, Any]:
         "rows": plan_.source.rows,
         "design": _design(run),
         "personal": [asdict(each) for each in plan_.personal or ()],
-        "cost_usd": None,
+        "cost_usd": forecast["bound_usd"],
+        "cost": forecast,
         "shards": [
             {"name": s.name, "requests": s.requests, "bytes": s.bytes, "sha256": s.sha256, "state": s.phase.value}
             for s in state.shards()
@@ -148,7 +153,7 @@ def design_text(design: dict[str, Any]) -> list[str]:
     return [*lines, f"{render.plural(len(cells), 'cell')}, {times}, {spread}{empty}"]
 
 
-def text(described: dict[str, Any]) -> str:
+def text(described: dict[str, Any], cost: Any) -> str:
     """The same for people."""
     shards = described["shards"]
     marker = render.simulated(really=described["simulated"])
@@ -164,8 +169,10 @@ def text(described: dict[str, Any]) -> str:
     lines += ["", dag_text(described["dag"]), ""]
     lines.append(render.table(("shard", "requests", "size", "sha256", "next"), rows, right=frozenset({1, 2})))
     total = sum(s["bytes"] for s in shards)
-    lines += ["", f"{render.plural(len(shards), 'shard')}, {render.size(total)}; the cost is not known in this version"]
-    lines.append(f"For people to review: {described['review']}")
+    lines += ["", f"{render.plural(len(shards), 'shard')}, {render.size(total)}"]
+    if cost.requests:
+        lines += ["", *forecast_text(cost)]
+    lines += ["", f"For people to review: {described['review']}"]
     return "\n".join(lines)
 
 

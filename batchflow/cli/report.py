@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from batchflow.cli import render
+from batchflow.cli.money import usd
 from batchflow.engine.run import RunView
 from batchflow.errors import BatchflowError
+from batchflow.journal.state import RunState
 from batchflow.plan.model import Plan
 from batchflow.results.account import Account
 from batchflow.results.outcome import DESCRIBED, Outcome
 from batchflow.spec.endpoints import EMBEDDINGS
+from batchflow.steps.spending import spent
 from batchflow.steps.summary import State, account_of, batches_accepted, state_of
 from batchflow.steps.take import reused
 
@@ -40,7 +43,7 @@ def run_json(run: RunView, database: Path) -> dict[str, Any]:
         "batches": batches_accepted(run.state),
         "rounds": run.state.round,
         "lines": _left_aside(account),
-        "cost_usd": None,
+        **money_json(run.state),
     }
 
 
@@ -54,12 +57,48 @@ def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched
     told = [f"{count:,} {word}" for word, count in _left_aside(account).items() if count]
     if told:
         lines += ["", f"Result lines left aside, never loaded: {', '.join(told)}."]
+    lines += spent_text(run)
     if ended:
         lines += [*_samples(run, database, account), "", f"Results: {database}"]
         lines.append(f"Next: {render.command('results', spec)}    or open the table `results` in DuckDB")
     else:
         lines += ["", f"Next: {render.command('run', spec)}"]
     return "\n".join(lines)
+
+
+def money_json(state: RunState) -> dict[str, Any]:
+    """What a run has cost so far, by its answers, and the tokens of its answers and of its batches."""
+    found = spent(state)
+    cost = found.cost_usd
+    return {
+        "cost_usd": None if cost is None else round(cost, 10),
+        "usage": {
+            "unpriced": found.unpriced,
+            "prompt_tokens": found.prompt_tokens,
+            "completion_tokens": found.completion_tokens,
+            "batches_prompt_tokens": found.billed_prompt,
+            "batches_completion_tokens": found.billed_completion,
+        },
+    }
+
+
+def spent_text(run: RunView) -> list[str]:
+    """What a run has cost so far, for people; nothing of a run that is simulated, or that has no answers."""
+    found = spent(run.state)
+    if run.plan.simulated or not any(shard.collected for shard in run.state.shards() if shard.round):
+        return []
+    cost = "not known" if found.cost_usd is None else usd(found.cost_usd)
+    tokens = f"{found.prompt_tokens:,} input and {found.completion_tokens:,} output tokens"
+    lines = ["", f"Cost: {cost}, by the usage that the answers tell ({tokens})."]
+    if found.unpriced:
+        lines.append(f"Without usage or a known price, and not in it: {render.plural(found.unpriced, 'answer')}.")
+    if found.differs:
+        billed = f"{found.billed_prompt:,} input and {found.billed_completion:,} output tokens"
+        lines.append(
+            f"By the provider's own count its batches took {billed}, their answers {found.told_prompt:,} and "
+            f"{found.told_completion:,}: the bill may differ."
+        )
+    return lines
 
 
 def _left_aside(account: Account) -> dict[str, int]:

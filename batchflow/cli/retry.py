@@ -114,11 +114,14 @@ def _not_named(advance: Advance, outcomes: Sequence[str]) -> str:
 
 
 def _question(advance: Advance, again: Any) -> str:
+    from batchflow.steps.forecasting import sent_again
+
     target, plan = advance.order.target, advance.view.plan
+    cost = advance.cost_of(sent_again(advance.view.folder, plan, again))
     kinds = [f"{count:,} {kind}" for kind, count in again.outcomes.items()]
     kinds += [f"{count:,} owed ({kind})" for kind, count in again.owed.items()]
     model = again.model or plan.model
     return (
         f"Send {render.plural(again.requests, 'request')} again for {model} to {target.host}: {', '.join(kinds)}. "
-        "What has an outcome was paid for once already. The cost is not known in this version."
+        f"What has an outcome was paid for once already. {cost}"
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from batchflow.cli import render
+from batchflow.cli.money import usd
 from batchflow.cli.options import Json
 from batchflow.errors import UsageError
 
@@ -42,17 +43,19 @@ def runs(
             entry["created_at"],
             entry["state"],
             *("" if entry[count] is None else f"{entry[count]:,}" for count in ("requests", "answered", "owed")),
+            "" if entry["cost_usd"] is None else usd(entry["cost_usd"]),
         )
         for entry in found
     ]
-    headers = ("run", "created", "state", "requests", "answered", "owed")
-    render.show(render.table(headers, rows, right=frozenset({3, 4, 5})))
+    headers = ("run", "created", "state", "requests", "answered", "owed", "cost")
+    render.show(render.table(headers, rows, right=frozenset({3, 4, 5, 6})))
 
 
 def _entry(folder: Any) -> dict[str, Any]:
     """One run; one that cannot be read says so and hides nothing else."""
     from batchflow.engine.run import view
     from batchflow.errors import BatchflowError
+    from batchflow.steps.spending import spent
     from batchflow.steps.summary import account_of, state_of
 
     try:
@@ -72,6 +75,7 @@ def _entry(folder: Any) -> dict[str, Any]:
         "requests": run.plan.requests,
         "answered": account.answered,
         "owed": owed,
+        "cost_usd": spent(run.state).cost_usd,
         "error": None,
     }
 
@@ -83,4 +87,4 @@ def _misnamed(folder: Any, plan: Any) -> dict[str, Any]:
 def _unknown(folder: Any, state: str, error: str) -> dict[str, Any]:
     """A folder of which nothing is said but why."""
     known = {"run": folder.run, "created_at": "", "state": state, "simulated": False, "error": error}
-    return known | dict.fromkeys(("experiment", "model", "scope", "requests", "answered", "owed"))
+    return known | dict.fromkeys(("experiment", "model", "scope", "requests", "answered", "owed", "cost_usd"))

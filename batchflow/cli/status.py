@@ -8,6 +8,7 @@ import typer
 from batchflow import clock
 from batchflow.cli import render
 from batchflow.cli.find import Target, find_run
+from batchflow.cli.money import usd
 from batchflow.cli.options import Json, RunArgument
 from batchflow.errors import UsageError
 
@@ -121,6 +122,8 @@ def text(described: dict[str, Any]) -> str:
     lines += _waiting(shards)
     answered, failed, owed = (f"{requests[kind]:,}" for kind in ("answered", "failed", "owed"))
     lines += ["", f"{answered} answered, {failed} with another final outcome, {owed} owed of {requests['total']:,}"]
+    if described["cost_usd"] is not None and not described["simulated"]:
+        lines.append(f"Cost so far: {usd(described['cost_usd'])}")
     return "\n".join(lines)
 
 

@@ -1,14 +1,16 @@
 """The lane that brings answers home, onto our disk."""
 
 from collections.abc import Hashable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from batchflow import failpoints
 from batchflow.engine.lanes import Call, Failure, Shared, event
 from batchflow.errors import ProviderUntrusted
 from batchflow.journal.state import Phase, ShardState
+from batchflow.results.account import Account
 from batchflow.steps.base import StepName
 from batchflow.steps.collect import Collect, Collected, CollectTask, read_shard
+from batchflow.steps.spending import price_answers, rates_of
 
 REFUSED_TRIES: Final = 5
 
@@ -47,7 +49,7 @@ class CollectLane:
         del now
         shard: ShardState = call.subject
         shared = self._shared
-        account = read_shard(shared.run.folder, shard.round, shard.number, [file.name for file in result]).run().account
+        account, cost = self._count(shard, [file.name for file in result])
         batch_id = "" if shard.batch is None else shard.batch.batch_id
         shared.run.record(
             [
@@ -58,6 +60,7 @@ class CollectLane:
                     batch_id=batch_id,
                     files=[file.to_json() for file in result],
                     account=account.to_json(),
+                    **cost,
                 )
             ]
         )
@@ -67,6 +70,15 @@ class CollectLane:
         if any(file.lost for file in result):
             shared.lost += 1
             shared.say(f"{shard.name}: the provider no longer has a result file of {batch_id}; its rows stay owed")
+
+    def _count(self, shard: ShardState, names: list[str]) -> tuple[Account, dict[str, Any]]:
+        """What the answers come to, and what they have cost, where that is counted."""
+        folder, book = self._shared.run.folder, self._shared.settings.prices
+        reading = read_shard(folder, shard.round, shard.number, names)
+        if book is None:
+            return reading.run().account, {}
+        cost = price_answers(reading, rates_of(folder, shard.round, shard.number, book))
+        return reading.account, {"cost": cost}
 
     def failed(self, call: Call, error: Failure, now: float) -> None:
         shard: ShardState = call.subject

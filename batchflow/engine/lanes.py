@@ -4,6 +4,8 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from batchflow.cost.book import PriceBook
+from batchflow.engine.budget import Budget
 from batchflow.engine.pacing import Backoff, PollRhythm, QueueGate, scale_of
 from batchflow.engine.run import OpenRun
 from batchflow.errors import BatchflowError, ProviderDoubt, ProviderError, ProviderRefused
@@ -21,8 +23,9 @@ MANY = 6  # failures of one kind of call, after which a person might want to loo
 class Settings:
     """What a command may choose anew for a run that exists: none of it shapes requests.
 
-    interval, settle and stalled_after are seconds; until is the last step to do; wait says whether to stay until
-    everything is done; buys whether new batches may be made (not in a cancelled run, whose open ones are ended).
+    prices: what answers cost, None where that is not counted. interval, settle and stalled_after are seconds; until
+    is the last step to do; wait says whether to stay until everything is done; buys whether new batches may be made
+    (not in a cancelled run, whose open ones are ended).
     """
 
     interval: float
@@ -35,6 +38,8 @@ class Settings:
     wait: bool = True
     buys: bool = True
     stalled_after: float = 93_600.0
+    prices: PriceBook | None = None
+    budget: Budget | None = None
 
     def reaches(self, step: StepName) -> bool:
         order = list(StepName)
@@ -98,6 +103,15 @@ class Shared:
         """Say so where a status is none that we know: it is watched like any that has not ended."""
         if batch.status not in KNOWN:
             self.say(f"the provider shows an unknown status for {batch.id}: {batch.status}; watching on")
+
+    def affordable(self, shard: ShardState) -> bool:
+        """Whether the budget allows to send a shard now. What is at the provider may turn out cheaper than it could
+        be: only where nothing is, a no is the last word.
+        """
+        refusal = None if self.settings.budget is None else self.settings.budget.refusal(self.run.state, shard)
+        if refusal is not None and not any(True for _ in self.run.state.in_flight()):
+            self.rejection = self.rejection or refusal
+        return refusal is None
 
     def trouble(self, key: Hashable, error: Failure, now: float, doing: str) -> None:
         """A call failed that may be made again: wait, or stop where only a person can help."""

@@ -65,7 +65,7 @@ def check_only(study: Study) -> tuple[int, tuple[Finding, ...]]:
     with files.scratch_folder() as scratch:
         target = scratch / "rows.parquet"
         study.import_rows(target)
-        requests = sum(len(part) for part in lines(study, Rows(target), "0" * 64, lint))
+        requests = sum(len(part) for part in lines(study, Rows(target), "0" * 64, lint=lint))
     return requests, () if lint is None else lint.findings()
 
 
@@ -258,6 +258,7 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         answer=study.columns.answers,
         personal=built.personal,
         columns_sent=tuple(column.name for column in study.reading.columns if column.name in design.columns),
+        weights=built.weights,
         sample=study.choice.facts(),
         template_sha256=design.digest,
         database=experiment.output.database,

@@ -34,7 +34,7 @@ class UploadLane:
             room = len(shared.run.state.rounds[shared.run.state.round])
         for shard in list(shared.shards(Phase.UPLOAD))[: max(0, room)]:
             key = ("upload", shard.name)
-            if shared.backoff(key).due <= now:
+            if shared.backoff(key).due <= now and shared.affordable(shard):
                 task = self._task(shard)
                 yield Call(key, lambda task=task: self._step.perform(task), shard)  # type: ignore[misc]
 
@@ -97,7 +97,7 @@ class StartLane:
                 return
             if len(self.performing) >= THREADS:  # no intent waits in a queue behind other calls
                 return
-            if not shared.gate.may_create(now, open_=open_, unproven=self._unproven()):
+            if not (shared.gate.may_create(now, open_=open_, unproven=self._unproven()) and shared.affordable(shard)):
                 return
             yield self._start(shard)
 

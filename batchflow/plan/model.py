@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from batchflow.cost.tally import Group
 from batchflow.errors import SetupError
 from batchflow.plan.answer_types import AnswerPlan
 from batchflow.prompts.personal import Finding
@@ -45,7 +46,8 @@ class Plan:
     models: all that are asked, where there are several. factors: name -> type of its column. reuse: what the spec
     said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. sample: the choice of rows,
     where not all are asked. columns_sent: by header name those that some prompt uses; None where an older version did
-    not say. personal: what was found of personal data; None where nobody looked.
+    not say. personal: what was found of personal data; None where nobody looked. weights: of the requests of round 1;
+    None in plans of versions that did not weigh them.
     """
 
     run: str
@@ -79,10 +81,12 @@ class Plan:
     columns_sent: tuple[str, ...] | None = None
     personal: tuple[Finding, ...] | None = None
     sample: Mapping[str, Any] | None = None
+    weights: tuple[Group, ...] | None = None
 
     def to_bytes(self) -> bytes:
-        text = json.dumps({"schema": MANIFEST_SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False)
-        return (text + "\n").encode()
+        weights = None if self.weights is None else [group.to_json() for group in self.weights]
+        facts = {"schema": MANIFEST_SCHEMA, **asdict(self), "weights": weights}
+        return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read_plan(path: Path) -> Plan:
@@ -103,6 +107,7 @@ def read_plan(path: Path) -> Plan:
         sent = None if (kept := value.pop("columns_sent", None)) is None else tuple(map(str, kept))
         answer = None if (kept := value.pop("answer", None)) is None else AnswerPlan.from_json(kept)
         personal = None if (found := value.pop("personal", None)) is None else tuple(map(_finding, found))
+        weights = None if (kept := value.pop("weights", None)) is None else tuple(map(Group.from_json, kept))
         return Plan(
             source=source,
             columns=columns,
@@ -111,6 +116,7 @@ def read_plan(path: Path) -> Plan:
             answer=answer,
             columns_sent=sent,
             personal=personal,
+            weights=weights,
             **value,
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -44,8 +44,8 @@ DESCRIBED: Final[Mapping[Outcome, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One response line, normalised. Tokens are None where the provider told none; dimensions is the length of the one
-    vector that content holds as JSON; body is the raw JSON text.
+    """One response line, normalised. Tokens are None where the provider told none (written: to its cache); dimensions
+    is the length of the one vector that content holds as JSON; body is the raw JSON text.
 
     typed: the values of the run's answer columns in their order, where the answer has any.
     """
@@ -63,6 +63,7 @@ class Answer:
     system_fingerprint: str | None = None
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+    written_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
     total_tokens: int | None = None

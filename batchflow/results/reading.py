@@ -12,6 +12,7 @@ class Tokens(TypedDict):
 
     prompt_tokens: int | None
     cached_tokens: int | None
+    written_tokens: int | None
     completion_tokens: int | None
     reasoning_tokens: int | None
     total_tokens: int | None
@@ -51,6 +52,7 @@ def tokens(body: Mapping[str, Any]) -> Tokens:
     return {
         "prompt_tokens": number(usage.get("prompt_tokens", usage.get("input_tokens"))),
         "cached_tokens": number(asked.get("cached_tokens")),
+        "written_tokens": number(asked.get("cache_write_tokens")),
         "completion_tokens": number(usage.get("completion_tokens", usage.get("output_tokens"))),
         "reasoning_tokens": number(told.get("reasoning_tokens")),
         "total_tokens": number(usage.get("total_tokens")),

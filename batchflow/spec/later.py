@@ -7,7 +7,6 @@ NOT_YET: Final = "is not supported yet"
 # the mapping's path -> key -> what to do instead
 KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
     (): {
-        "budget": "remove it; `batchflow plan` shows how many requests would be sent, `run` asks before it sends them",
         "stages": "remove it; run one experiment after the other",
     },
     ("retry",): {"outcomes": "remove it: expired, cancelled, missing and overloaded requests are tried again"},

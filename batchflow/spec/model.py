@@ -16,6 +16,7 @@ from batchflow.spec.context import InsertFile, InsertName
 from batchflow.spec.data import DataSpec
 from batchflow.spec.design import DesignSpec
 from batchflow.spec.endpoints import CHAT, Endpoint
+from batchflow.spec.money import BudgetSpec, PriceSpec
 from batchflow.spec.provider import LOCAL, ProviderSpec
 from batchflow.spec.sample import SampleSpec
 from batchflow.spec.units import Duration, LongDuration, Size
@@ -214,6 +215,17 @@ class Experiment(Strict):
     )
     limits: LimitsSpec = Field(
         default=LimitsSpec(), description="Sizes of the files that are sent.", examples=[{"requests_per_batch": 10_000}]
+    )
+    budget: BudgetSpec | None = Field(
+        default=None,
+        description="The most that a run may cost. What could cost more is not sent.",
+        examples=[{"max_usd": 5}],
+    )
+    prices: dict[Text, PriceSpec] = Field(
+        default={},
+        description="What models cost in a batch, in US dollars for a million tokens, where the prices that batchflow "
+        "brings along are missing or not yours.",
+        examples=[{"my-model": {"input": 1.25, "output": 5}}],
     )
     polling: PollingSpec = Field(
         default=PollingSpec(), description="How often the provider is asked for news.", examples=[{"interval": "60s"}]

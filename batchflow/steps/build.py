@@ -12,6 +12,8 @@ from itertools import chain
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from batchflow import files
+from batchflow.cost.tally import Group, Tally
+from batchflow.cost.weighing import Scale, Weight
 from batchflow.errors import DataError, Fault, SetupError, SpecError
 from batchflow.identity import custom_id, json_text, sha256_hex
 from batchflow.journal.events import Event
@@ -27,6 +29,7 @@ from batchflow.sources.settling import TAKEN_SHARD, Placed, SettlingWriter
 from batchflow.spec.endpoints import EMBEDDINGS
 from batchflow.steps.base import StepName
 from batchflow.steps.take import TAKEN_ROUND, Prior, copy_answers, finals_of
+from batchflow.steps.weigh import add_line
 
 CHUNK: Final = 2_000  # requests rendered at a time, but for the last row's
 SHOWN_FAULTS: Final = 20
@@ -41,11 +44,20 @@ class Travels(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """A request that is ready to be sent: what the map holds of it, and its line."""
+    """A request that is ready to be sent: what the map holds of it, its line, and its weight, where that is asked."""
 
     built: Built
     line: bytes
     travels: Travels
+    weight: Weight | None = None
+
+
+class _Looks(NamedTuple):
+    """What every request is given, and who looks at it on its way: for personal data, for its weight."""
+
+    fingerprint: str
+    lint: Lint | None
+    scale: Scale | None
 
 
 ALL_ROWS: Final = ((1, None),)
@@ -55,11 +67,14 @@ def lines(
     study: Study,
     rows: Rows,
     fingerprint: str,
+    *,
     lint: Lint | None = None,
     ranges: Iterable[tuple[int, int | None]] = ALL_ROWS,
+    scale: Scale | None = None,
 ) -> Iterator[list[Rendered]]:
     """Every request of round 1 in row order, rendered and checked, a chunk at a time; shard and line are not set yet.
-    lint: sees what rows bring into them. ranges: the rows that are looked at, first and last of each.
+    lint: sees what rows bring into them. ranges: the rows that are looked at, first and last of each. scale: weighs
+    each request.
 
     Raises DataError with the rows that cannot be asked, SpecError for a condition of the design that fails.
     """
@@ -69,8 +84,9 @@ def lines(
     with study.design.assigned(rows.path) as assignment:
         size = max(1, CHUNK // study.design.most_each)
         parts = (rows.chunks(list(stored.values()), first=first, last=last, size=size) for first, last in ranges)
+        looks = _Looks(fingerprint, lint, scale)
         for chunk in chain.from_iterable(parts):
-            found, requests = _chunk(study, chunk, stored, assignment.of(chunk), fingerprint=fingerprint, lint=lint)
+            found, requests = _chunk(study, chunk, stored, assignment.of(chunk), looks)
             count += len(found)
             faults += found[: SHOWN_FAULTS - len(faults)]
             if not faults:
@@ -84,9 +100,7 @@ def _chunk(
     chunk: Chunk,
     stored: Mapping[str, str],
     assigned: list[Sequence[int]],
-    *,
-    fingerprint: str,
-    lint: Lint | None,
+    looks: _Looks,
 ) -> tuple[list[Fault], list[Rendered]]:
     """The requests of some rows, and what is wrong with them."""
     bodies: dict[tuple[int, int], bytes] = {}
@@ -102,7 +116,7 @@ def _chunk(
             column = chunk.columns[kept]
             cells[name] = column if len(offsets) == chunk.count else [column[offset] for offset in offsets]
         try:
-            watch = lint.watch(chunk.first_row, chunk.row_ids, offsets) if lint is not None else None
+            watch = looks.lint.watch(chunk.first_row, chunk.row_ids, offsets) if looks.lint is not None else None
             rendered = cell.template.render(cells, len(offsets), watch)
         except RowFaults as error:
             told = error.at(offsets).as_faults(study.source_shown, chunk.first_row, chunk.row_ids)
@@ -111,7 +125,7 @@ def _chunk(
             bodies.update(((place, offset), body) for offset, body in zip(offsets, rendered, strict=True))
     if faults:
         return list(faults), []
-    requests = list(_requests(study, chunk, bodies, assigned, fingerprint))
+    requests = list(_requests(study, chunk, bodies, assigned, looks))
     return [fault for each in requests if (fault := _oversized(study, each.line)) is not None], requests
 
 
@@ -120,7 +134,7 @@ def _requests(
     chunk: Chunk,
     bodies: Mapping[tuple[int, int], bytes],
     assigned: list[Sequence[int]],
-    fingerprint: str,
+    looks: _Looks,
 ) -> Iterator[Rendered]:
     endpoint, replicates = study.spec.experiment.endpoint, study.design.spec.replicates
     middle = f',"method":"POST","url":{json_text(endpoint)},"body":'.encode()
@@ -130,14 +144,18 @@ def _requests(
             cell, body = study.design.cells[place], bodies[place, offset]
             digest, condition = sha256_hex(body), cell.condition.number
             for replicate in range(1, replicates + 1):
-                name = custom_id(number, condition, replicate, fingerprint)
+                name = custom_id(number, condition, replicate, looks.fingerprint)
                 line = b'{"custom_id":"' + name.encode() + b'"' + middle + body + b"}\n"
-                travels = check(line, name, endpoint, cell.template.model)
-                yield Rendered(Built(name, number, row_id, condition, replicate, digest, 0, 0), line, travels)
+                request = check(line, name, endpoint, cell.template.model)
+                weight = None if looks.scale is None else looks.scale.weigh(request["body"], len(body))
+                built = Built(name, number, row_id, condition, replicate, digest, 0, 0)
+                yield Rendered(built, line, _travels(request), weight)
 
 
-def check(line: bytes, name: str, endpoint: str, model: str) -> Travels:
-    """What the provider would refuse a whole file for. The template was checked before: a failure here is a bug."""
+def check(line: bytes, name: str, endpoint: str, model: str) -> dict[str, Any]:
+    """The request, without what the provider would refuse a whole file for. The template was checked before: a failure
+    here is a bug.
+    """
     request: dict[str, Any] = json.loads(line)
     body = request["body"]
     sound = (
@@ -149,7 +167,7 @@ def check(line: bytes, name: str, endpoint: str, model: str) -> Travels:
     )
     if not sound:
         raise AssertionError(f"request {name} was built wrongly")
-    return _travels(request)
+    return request
 
 
 def _oversized(study: Study, line: bytes) -> Fault | None:
@@ -165,14 +183,15 @@ def _oversized(study: Study, line: bytes) -> Fault | None:
 
 
 class BuiltFirst(NamedTuple):
-    """The first round, and what was there before it, on disk: shards of each, requests, distinct prompts. personal: the
-    personal data in them; None where nobody looked.
+    """The first round, and what was there before it, on disk: shards of each, requests, distinct prompts; weights of
+    what is asked. personal: the personal data in them; None where nobody looked.
     """
 
     asked: list[Shard]
     taken: list[Shard]
     requests: int
     distinct: int
+    weights: tuple[Group, ...]
     personal: tuple[Finding, ...] | None = None
 
 
@@ -183,11 +202,13 @@ def build_first(
     files.make_folder(folder.requests)
     files.make_folder(folder.responses)
     lint = study.lint()
-    rendered = _watched(folder, rows.count, lines(study, rows, fingerprint, lint))
-    if priors or study.spec.experiment.duplicates == "share":
-        built = _build_settled(study, folder, rendered, priors)
-    else:
-        built = _build_plain(study, folder, rendered)
+    scale = Scale(study.spec.experiment.endpoint, exact=not study.target.simulated)
+    settled = bool(priors) or study.spec.experiment.duplicates == "share"
+    # what is taken over is not weighed: there the lines that are asked are weighed as they find their place
+    rendered = _watched(
+        folder, rows.count, lines(study, rows, fingerprint, lint=lint, scale=None if settled else scale)
+    )
+    built = _build_settled(study, folder, rendered, priors, scale) if settled else _build_plain(study, folder, rendered)
     if not built.requests:
         raise SpecError([_asks_nobody(study)])
     return built if lint is None else built._replace(personal=lint.findings())
@@ -211,20 +232,23 @@ def _cutter(study: Study, folder: RunFolder) -> ShardCutter:
 
 def _build_plain(study: Study, folder: RunFolder, rendered: Iterable[list[Rendered]]) -> BuiltFirst:
     """Every request is asked, and gets its place as it is rendered."""
+    tally = Tally()
     with MapWriter() as mapped, _cutter(study, folder) as cutter:
         for requests in rendered:
             placed = []
-            for each in requests:
-                place = cutter.add(each.line, group=each.travels.model, inputs=each.travels.inputs)
-                placed.append(each.built._replace(shard=place.shard, line=place.line))
+            for built, line, (model, inputs), weight in requests:
+                place = cutter.add(line, group=model, inputs=inputs)
+                placed.append(built._replace(shard=place.shard, line=place.line))
+                if weight is not None:
+                    tally.add(weight, shard=place.shard, condition=built.condition, model=model)
             mapped.add(placed)
         shards = cutter.close()
         finished = mapped.finish(folder.map(1), study.target.scope, study.spec.experiment.endpoint)
-    return BuiltFirst(shards, [], finished.requests, finished.distinct)
+    return BuiltFirst(shards, [], finished.requests, finished.distinct, tally.groups())
 
 
 def _build_settled(
-    study: Study, folder: RunFolder, rendered: Iterable[list[Rendered]], priors: Sequence[Prior]
+    study: Study, folder: RunFolder, rendered: Iterable[list[Rendered]], priors: Sequence[Prior], scale: Scale
 ) -> BuiltFirst:
     """What is answered already is known only when every request is: lines wait in a scratch file meanwhile."""
     share = study.spec.experiment.duplicates == "share"
@@ -241,16 +265,19 @@ def _build_settled(
             ShardCutter(folder, TAKEN_ROUND, requests=TAKEN_SHARD, bytes_=sys.maxsize) as taken,
             spool.path.open("rb") as handle,
         ):
-            _place(settling, handle, cutter, taken)
+            weights = _place(settling, handle, cutter, taken, scale)
             asked, kept = cutter.close(), taken.close()
         targets = {round_: folder.map(round_) for round_, shards in ((TAKEN_ROUND, kept), (1, asked)) if shards}
         finished = settling.publish(targets, share=share)
         copy_answers(folder, settling, priors)
-    return BuiltFirst(asked, kept, finished.requests, finished.distinct)
+    return BuiltFirst(asked, kept, finished.requests, finished.distinct, weights)
 
 
-def _place(settling: SettlingWriter, spooled: BinaryIO, cutter: ShardCutter, taken: ShardCutter) -> None:
-    """Every leader's line into a file of its round."""
+def _place(
+    settling: SettlingWriter, spooled: BinaryIO, cutter: ShardCutter, taken: ShardCutter, scale: Scale
+) -> tuple[Group, ...]:
+    """Every leader's line into a file of its round; returns the weights of what is asked."""
+    tally = Tally()
     placed: list[Placed] = []
     for decision in settling.decisions():
         line = spooled.readline()
@@ -260,13 +287,16 @@ def _place(settling: SettlingWriter, spooled: BinaryIO, cutter: ShardCutter, tak
             place = taken.add(line, group=str(decision.taken), serves=decision.serves)
             placed.append(Placed(decision.custom_id, TAKEN_ROUND, place.shard, place.line))
         else:
-            model, inputs = travels_of(line)
+            request = json.loads(line)
+            model, inputs = _travels(request)
             place = cutter.add(line, group=model, inputs=inputs, serves=decision.serves)
             placed.append(Placed(decision.custom_id, 1, place.shard, place.line))
+            add_line(tally, scale, request, line, place.shard)
         if len(placed) >= CHUNK:
             settling.place(placed)
             placed = []
     settling.place(placed)
+    return tally.groups()
 
 
 def travels_of(line: bytes) -> Travels:

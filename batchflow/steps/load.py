@@ -15,6 +15,7 @@ from batchflow.results.outcome import Answer
 from batchflow.sinks.duckdb import TAKEN, BatchRow, ResponseRow, RunRow, Sink
 from batchflow.steps.base import StepName
 from batchflow.steps.collect import check_evidence, read_shard
+from batchflow.steps.spending import cost_of, prices_kept, spent
 from batchflow.steps.summary import account_of, state_of
 from batchflow.steps.take import TAKEN_ROUND
 
@@ -73,7 +74,8 @@ class Loader:
         collected: Mapping[str, Any] = shard.collected or {}
         names = [file["name"] for file in collected["files"]]
         reading = read_shard(self.folder, shard.round, shard.number, names)
-        rows = (_row(answer, raw=self._plan.raw) for answer in reading)
+        prices = prices_kept(shard)
+        rows = (_row(answer, cost_of(answer, prices), raw=self._plan.raw) for answer in reading)
         return sink.load_shard(self._plan.run, _batch_row(shard), rows, lambda: reading.owed, lambda: reading.kept)
 
     def _run_row(self, state: RunState) -> RunRow:
@@ -90,7 +92,7 @@ class Loader:
             requests=self._plan.requests,
             outcomes=dict(account.outcomes),
             owed=account.owed.total(),
-            cost_usd=None,
+            cost_usd=spent(state).cost_usd,
             pilot=self._plan.sample is not None,
         )
 
@@ -121,10 +123,9 @@ def _batch_id(shard: ShardState) -> str:
     return "" if shard.batch is None else shard.batch.batch_id
 
 
-def _row(answer: Answer, *, raw: bool) -> ResponseRow:
-    """The answer as the table has it: the same names, and what it costs; what was taken over costs nothing again."""
+def _row(answer: Answer, cost: float | None, *, raw: bool) -> ResponseRow:
+    """The answer as the table has it: the same names, and what it has cost."""
     shared = {name: getattr(answer, name) for name in ResponseRow._fields if name != "cost_usd"}
-    cost = None if answer.taken_from is None else 0.0
     own = {"outcome": answer.outcome.value, "body": answer.body if raw else None, "cost_usd": cost}
     return ResponseRow(**shared | own)
 

@@ -61,7 +61,7 @@ def preview(study: Study, rows: Rows, fingerprint: str, wanted: Wanted) -> Previ
     ranges = _named(rows, wanted.rows) if wanted.rows else _windows(rows.count)
     found = (
         list(group)
-        for chunk in lines(study, rows, fingerprint, lint, ranges)
+        for chunk in lines(study, rows, fingerprint, lint=lint, ranges=ranges)
         for (_, number), group in groupby(chunk, key=lambda each: (each.built.row_number, each.built.condition))
         if number in cells
     )

@@ -39,14 +39,17 @@ def build_next(folder: RunFolder, state: RunState, limits: Limits) -> Event:
     """Write the next round: everything that the last one left owed. Returns the event that makes the round true."""
 
     def choose(writer: _Writer) -> Iterator[list[Chosen]]:
-        for shard in state.shards(state.round):
-            if shard.collected is not None and shard.collected["account"]["owed"]:
-                reading = _read(folder, shard).run()
-                yield from writer.copy(
-                    Place(shard.round, shard.number), dict.fromkeys(reading.owed, OWED), reading.serves
-                )
+        for shard, reading in owed_lines(folder, state):
+            yield from writer.copy(Place(shard.round, shard.number), dict.fromkeys(reading.owed, OWED), reading.serves)
 
     return _write(folder, state, limits, choose)
+
+
+def owed_lines(folder: RunFolder, state: RunState) -> Iterator[tuple[ShardState, Reading]]:
+    """The files of the newest round that have left something owed, read."""
+    for shard in state.shards(state.round):
+        if shard.collected is not None and shard.collected["account"]["owed"]:
+            yield shard, _read(folder, shard).run()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ _VOLATILE = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "<time>"),
     (r"batch_[0-9a-f]{32}", f"batch_{'x' * 32}"),
     (r'("expires_at": )\d{10}(\.\d+)?', r'\1"<moment>"'),
+    (r"genai-prices [\d.]+", "genai-prices <version>"),
+    (r'("as_of": "|, of )\d{4}-\d\d-\d\d', r"\1<day>"),
     (r"held by \S+ \(process \d+\)", "held by <program> (process <pid>)"),
 )
 

@@ -69,8 +69,8 @@ def test_rows_are_rendered_few_at_a_time_where_conditions_are_many(
     sizes = []
     chunk = build._chunk
 
-    def watched(*arguments: Any, **named: Any) -> Any:
-        found = chunk(*arguments, **named)
+    def watched(*arguments: Any, **options: Any) -> Any:
+        found = chunk(*arguments, **options)
         sizes.append(len(found[1]))
         return found
 

@@ -271,7 +271,7 @@ def test_keys_of_later_versions_are_refused_by_name(tmp_path: Path, place: tuple
 
 
 def test_later_keys_are_those_of_the_design() -> None:
-    top = {"budget", "stages"}
+    top = {"stages"}
     assert set(later.KEYS[()]) >= top
     assert not {key for place, key in LATER if not place} & set(Experiment.model_fields)
 

@@ -1,0 +1,74 @@
+"""Money in words: dollars, and what a forecast says to a person who decides by it."""
+
+import math
+from typing import Any
+
+from batchflow.cli import render
+
+_CENT = 0.01
+_DOLLAR = 1
+
+
+def usd(amount: float, *, up: bool = False) -> str:
+    """Dollars, two digits or more of what is small; up: never less than the amount, for what is said to be the most."""
+    if amount <= 0:
+        return "$0"
+    digits = 2 if amount >= _DOLLAR else 3 if amount >= _CENT else 1 - math.floor(math.log10(amount))
+    scaled = amount * 10**digits
+    whole = math.ceil(scaled - 1e-9) if up else round(scaled)
+    return f"${whole / 10**digits:,.{digits}f}"
+
+
+def forecast_text(found: Any) -> list[str]:
+    """A forecast in lines: what is asked, what it weighs, what it costs, by whose prices."""
+    real = found.real or found
+    lines = [_input(found), _output(found)]
+    if found.simulated:
+        lines.append(f"Cost: nothing{render.simulated(really=True)}. OpenAI would take: {_cost(real)}")
+    else:
+        lines.append(f"Cost: {_cost(real)}")
+    return [*lines, *(f"Price of {price.model}: {_price(price)}" for price in real.prices)]
+
+
+def forecast_sentence(found: Any) -> str:
+    """The same in a question's few words."""
+    return f"{found.input_tokens:,} input tokens ({found.counted}). Cost: {_cost(found)}."
+
+
+def _input(found: Any) -> str:
+    how = "exact" if found.counted == "exact" else "an estimate"
+    most = "no bound is known" if found.input_bound is None else f"at most {found.input_bound:,}"
+    return f"Input: {found.input_tokens:,} tokens ({how}), {most}"
+
+
+def _output(found: Any) -> str:
+    if found.output_bound is not None:
+        return f"Output: at most {found.output_bound:,} tokens"
+    return f"Output: not known, nothing caps the answers to {render.plural(found.uncapped, 'request')}"
+
+
+def _cost(found: Any) -> str:
+    if unknown := found.unknown_prices:
+        return f"not known: no price of {', '.join(unknown)} (`prices` in the experiment file can say it)"
+    about = "" if found.input_usd is None else f"the input about {usd(found.input_usd)}"
+    if found.bound_usd is None:
+        why = []
+        if found.uncapped:
+            why.append("nothing caps the answers")
+        if found.unweighed:
+            why.append(f"{render.plural(found.unweighed, 'request')} cannot be weighed (images, files, tools)")
+        return "; ".join(["no bound is known, because " + " and ".join(why), *([about] if about else [])])
+    single = (
+        "" if found.single_usd is None else f"; one by one, without a batch, at most {usd(found.single_usd, up=True)}"
+    )
+    return f"at most {usd(found.bound_usd, up=True)}, {about}{single}"
+
+
+def _price(price: Any) -> str:
+    if price.source is None:
+        return "not known"
+    tiers = ", more for long requests" if price.tiers else ""
+    known_as = f" for {price.known_as}" if price.known_as not in {None, "", price.model} else ""
+    batch = "" if price.batch_known else "; no batch price is known, this is the full one"
+    million = f"${price.input:g} input, ${price.output:g} output for a million tokens{tiers}"
+    return f"{million} ({price.source}{known_as}, of {price.as_of}){batch}"

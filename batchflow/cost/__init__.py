@@ -1,0 +1,1 @@
+"""What requests weigh in tokens, and what they cost."""

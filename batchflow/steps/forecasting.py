@@ -1,0 +1,56 @@
+"""What is about to be bought, priced: a plan's first round, what waits to be sent, what is asked again on purpose."""
+
+from batchflow import clock
+from batchflow.cost.book import PriceBook
+from batchflow.cost.forecast import CostForecast, forecast
+from batchflow.cost.tally import Group
+from batchflow.journal.state import Phase, RunState, ShardState
+from batchflow.plan.folder import RunFolder
+from batchflow.plan.model import Plan
+from batchflow.plan.target import Target
+from batchflow.spec.model import Experiment
+from batchflow.steps.rounds import Again, owed_lines
+from batchflow.steps.weigh import Weights, weigh_file
+
+UNSENT = frozenset({Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED})
+
+
+def price_book(experiment: Experiment, target: Target) -> PriceBook:
+    """The prices of whoever is asked, as of today."""
+    given = {model: prices.by_kind() for model, prices in experiment.prices.items()}
+    return PriceBook(
+        given, provider=target.name, base_url=target.base_url, simulated=target.simulated, moment=clock.now()
+    )
+
+
+def of_first_round(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook) -> CostForecast:
+    """What a plan asks, whether it is sent yet or not; what was taken over is not asked."""
+    shards = list(state.shards(1))
+    return forecast(_of_shards(folder, plan, shards), len(shards), book)
+
+
+def unsent(state: RunState) -> list[ShardState]:
+    """The request files of the newest round that are not at the provider, as far as we know."""
+    return [shard for shard in state.shards(state.round) if shard.phase in UNSENT]
+
+
+def sent_next(folder: RunFolder, plan: Plan, state: RunState) -> list[Group]:
+    """The weights of what `run` sends next: the files that wait, else what the newest round has left owed."""
+    waiting = unsent(state)
+    if waiting:
+        return _of_shards(folder, plan, waiting)
+    owed: list[Group] = []
+    for shard, reading in owed_lines(folder, state):
+        owed += weigh_file(folder, plan, shard.round, shard.number, reading.owed)
+    return owed
+
+
+def sent_again(folder: RunFolder, plan: Plan, again: Again) -> list[Group]:
+    """The weights of what `retry` is about to send."""
+    places = list(again.attempts.places())
+    return [group for place in places for group in weigh_file(folder, plan, *place, again.attempts.of(place))]
+
+
+def _of_shards(folder: RunFolder, plan: Plan, shards: list[ShardState]) -> list[Group]:
+    weights = Weights(folder, plan)
+    return [group for shard in shards for group in weights.of(shard)]

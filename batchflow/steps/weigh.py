@@ -1,0 +1,50 @@
+"""Weigh request lines: as files are written, and again where their weights were not kept. Free to repeat."""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from batchflow.cost.tally import Group, Tally, by_shard
+from batchflow.cost.weighing import Scale
+from batchflow.journal.state import ShardState
+from batchflow.plan.folder import RunFolder
+from batchflow.plan.model import Plan
+from batchflow.plan.shards import custom_id_of, shard_name
+
+_BODY = b',"body":'
+_AFTER = 2  # what closes a line after its body
+
+
+def add_line(tally: Tally, scale: Scale, request: Mapping[str, Any], line: bytes, shard: int) -> None:
+    """Add a request line of ours to the weights of its file; request: the same, read."""
+    size = len(line) - line.index(_BODY) - len(_BODY) - _AFTER
+    weight = scale.weigh(request["body"], size)
+    condition = int(request["custom_id"].split("-")[1])
+    tally.add(weight, shard=shard, condition=condition, model=str(request["body"].get("model", "")))
+
+
+def weigh_file(
+    folder: RunFolder, plan: Plan, round_: int, shard: int, only: Collection[str] | None = None
+) -> tuple[Group, ...]:
+    """What the lines of a request file weigh. only: those with these custom_ids."""
+    tally, scale = Tally(), Scale(plan.endpoint, exact=not plan.simulated)
+    with folder.shard(shard_name(round_, shard)).open("rb") as handle:
+        for line in handle:
+            if only is None or custom_id_of(line) in only:
+                add_line(tally, scale, json.loads(line), line, shard)
+    return tally.groups()
+
+
+class Weights:
+    """The weights of a run's request files: from its manifest those of round 1, else by weighing them, each once."""
+
+    def __init__(self, folder: RunFolder, plan: Plan) -> None:
+        self._folder, self._plan = folder, plan
+        kept = by_shard(plan.weights or ())
+        self._known = {(1, shard): groups for shard, groups in kept.items()}
+
+    def of(self, shard: ShardState) -> tuple[Group, ...]:
+        key = (shard.round, shard.number)
+        if key not in self._known:
+            self._known[key] = weigh_file(self._folder, self._plan, *key)
+        return self._known[key]
