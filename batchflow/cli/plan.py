@@ -39,14 +39,18 @@ def plan(
         for line in [*study.notes(), *Project(spec_.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study)
-    run, book = planned.run, price_book(spec_.experiment, study.target)
-    cost = of_first_round(run.folder, run.plan, run.state, book)
+    for line in planned.notes:
+        render.note(f"note: {line}")
+    run = planned.run
+    cost = of_first_round(run.folder, run.plan, run.state, price_book(spec_.experiment, study.target))
     described = describe(run, planned, cost)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
         return
     render.show(text(described, cost))
-    render.note(f"Nothing was sent. Next: {render.command('run', path)}")
+    complete = described["state"] == "complete"
+    then = "The run is complete: to run it would buy nothing." if complete else f"Next: {render.command('run', path)}"
+    render.note(f"Nothing was sent. {then}")
 
 
 def describe(run: Any, planned: Any, cost: Any) -> dict[str, Any]:
@@ -139,7 +143,7 @@ def text(described: dict[str, Any], cost: Any) -> str:
     lines = [
         f"Run {described['run']} in {described['folder']}",
         f"Asks {described['model']} at {described['host']}{described['endpoint']}{marker}",
-        f"{described['requests']:,} requests, {described['equal_prompts']:,} of them equal to an earlier one",
+        _sizes(described),
     ]
     lines += _reuse_text(described)
     if described["design"]:
@@ -153,12 +157,22 @@ def text(described: dict[str, Any], cost: Any) -> str:
     return "\n".join(lines)
 
 
+def _sizes(described: dict[str, Any]) -> str:
+    """How many requests, and how many of them ask what another one asks: replicates do so on purpose."""
+    requests, equal = described["requests"], described["equal_prompts"]
+    shown, replicates = render.plural(requests, "request"), (described["design"] or {"replicates": 1})["replicates"]
+    if replicates == 1:
+        return f"{shown}, {equal:,} of them equal to an earlier one"
+    repeats = requests - requests // replicates
+    return f"{shown}, {repeats:,} of them replicates of another, {equal - repeats:,} more equal to an earlier one"
+
+
 def _reuse_text(described: dict[str, Any]) -> list[str]:
     """What is bought already, and what became of the requests of the run before."""
     lines = []
     if described["taken_over"]:
         new, taken = described["to_ask"], described["taken_over"]
-        lines.append(f"{new:,} new, {taken:,} taken over from earlier runs at no cost")
+        lines.append(f"{new:,} new, {taken:,} taken over from earlier runs at no cost, whichever row asked the same")
     if described["answered_before"]:
         lines.append(
             f"{described['answered_before']:,} of these requests have a final answer in other runs of this project and"
@@ -166,7 +180,7 @@ def _reuse_text(described: dict[str, Any]) -> list[str]:
         )
     if beside := described["compared"]:
         lines.append(
-            f"Beside {beside['run']}: {beside['same']:,} the same, {beside['changed']:,} changed, "
+            f"Beside {beside['run']}, by row id: {beside['same']:,} the same, {beside['changed']:,} changed, "
             f"{beside['added']:,} added, {beside['gone']:,} gone"
         )
     return lines

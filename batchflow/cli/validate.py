@@ -37,7 +37,8 @@ def validate(
     for line in notes:
         render.note(f"note: {line}")
     shown = render.plural(requests, "request")
-    render.note(f"{path} is valid: {shown} for {study.model} at {study.target.scope}; nothing was sent.")
+    asked = study.target.host + render.simulated(really=study.target.simulated)
+    render.note(f"{path} is valid: {shown} for {study.model} at {asked}; nothing was sent.")
     if as_json:
         render.emit("validate", {"spec": str(path), **_described(study, requests, notes)})
 

@@ -21,7 +21,7 @@ from batchflow.prompts.document import body_from_mapping, body_from_prompt, read
 from batchflow.sources.choice import RowChoice, sample_of
 from batchflow.sources.columns import EMBEDDING, Column, result_names
 from batchflow.sources.opening import open_source
-from batchflow.sources.table import Imported, Reading, Source, import_rows, renamed
+from batchflow.sources.table import Imported, Reading, Source, import_rows, renamed, shortened
 from batchflow.sources.workshop import Workshop
 from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
@@ -110,12 +110,13 @@ class Study:
     def notes(self) -> Iterator[str]:
         """What a careful author wants to know, though nothing is wrong."""
         yield from self.reading.notes
+        yield from self.design.notes
         yield from dict.fromkeys(note for cell in self.design.cells for note in cell.template.notes)
         used = {*self.design.columns, self.spec.experiment.data.id}
         names = [column.name for column in self.reading.columns]
         unused = [name for name in names if name not in used]
         if unused:
-            yield f"columns that no prompt uses: {', '.join(unused)}"
+            yield f"columns that no prompt uses: {shortened(unused)}"
         if self.spec.experiment.endpoint == EMBEDDINGS and EMBEDDING in map(str.lower, names):
             yield f"the vector is called 'answer_{EMBEDDING}' in the table of results"
         if self.choice:
@@ -145,11 +146,19 @@ def compile_study(
     if (fault := _asks_nobody(spec, target)) is not None:
         raise SpecError([fault])
     reading = source.inspect()
+    try:
+        return _compiled(spec, target, source, reading, sample_of(experiment.sample) if choice is None else choice)
+    except (SpecError, TemplateError) as error:
+        error.hint = error.hint or reading.beside  # a column that is missing may stand in another sheet
+        raise
+
+
+def _compiled(spec: Spec, target: Target, source: Source, reading: Reading, choice: RowChoice) -> Study:
+    experiment = spec.experiment
     names = [column.name for column in reading.columns]
     if experiment.data.id is not None and experiment.data.id.strip() not in names:
         cause = f"the table has no column {experiment.data.id!r}"
         raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
-    choice = sample_of(spec.experiment.sample) if choice is None else choice
     _check_by(spec, choice, names)
     answers = compile_answers(spec)
     body = _body(spec).with_parameters(experiment.parameters, _locator(spec, "parameters"))
@@ -200,7 +209,7 @@ def _context(spec: Spec, columns: Sequence[str]) -> dict[str, Insert]:
 def _named_file(spec: Spec, loc: Loc, file: str) -> Path:
     path = spec.resolve(file)
     if not path.is_file():
-        raise SpecError([_missing_file(spec, loc, path)])
+        raise SpecError([spec.missing(loc, path)])
     return path
 
 
@@ -212,11 +221,6 @@ def _asks_nobody(spec: Spec, target: Target) -> Fault | None:
     cause = f"the local provider does not answer {endpoint}: it draws no pictures and makes no films"
     remedy = "ask a provider that does: `provider: openai`; `batchflow plan` shows the requests, free of charge"
     return spec.fault(("endpoint",), cause, remedy)
-
-
-def _missing_file(spec: Spec, loc: Loc, path: Path) -> Fault:
-    cause = "this is a folder, not a file" if path.is_dir() else f"there is no file {path.name!r} in {path.parent}"
-    return spec.fault(loc, cause, "paths count from the folder of the experiment file")
 
 
 def _locator(spec: Spec, *prefix: str) -> Locator:

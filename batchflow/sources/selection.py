@@ -2,20 +2,24 @@
 decided by DuckDB over the stored rows, out of memory where there are many.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchflow import files
 from batchflow.sources.choice import RowChoice, choose
-from batchflow.sources.database import identifier, literal, parquet, private_connection
+from batchflow.sources.database import identifier, literal, parquet, private_connection, said
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _NUMBER: Final = identifier("number of a condition")  # what no column and no factor is called
+MOST_JUDGED: Final = 10_000  # conditions; more would be felt
+# a name beside a number, where no cast stands before the sign
+_COMPARED: Final = re.compile(r'(?<![\w":])("(?:[^"]|"")+"|[^\W\d]\w*)\s*([<>]=?)\s*(-?[0-9]+(\.[0-9]+)?)')
 
 
 class BadCondition(ValueError):
@@ -55,8 +59,12 @@ class Rules:
         return " AND ".join([*kept, *left_out]) or "true"
 
 
-def check(rules: Rules) -> None:
-    """Raises BadCondition for the first condition that can be true of no table: syntax, unknown names, chance."""
+def check(rules: Rules) -> list[str]:
+    """Raises BadCondition for the first condition that can be true of no table: syntax, unknown names, chance.
+
+    Returns the conditions of `exclude` that leave everything in, whatever the rows: about factors alone, and true of no
+    combination of their levels.
+    """
     import duckdb  # noqa: PLC0415 - heavy; only what has conditions pays for it
 
     from batchflow.sources import sql  # noqa: PLC0415 - as above
@@ -64,7 +72,7 @@ def check(rules: Rules) -> None:
     with private_connection() as database:
         columns = "".join(f", {identifier(name)} VARCHAR" for name in rules.columns)
         database.execute(f"CREATE TABLE d (row_number BIGINT, row_id VARCHAR{columns})")
-        database.execute(_create_conditions(rules))
+        _fill_conditions(database, rules)
         _close(database)
         for position, (text, tables) in enumerate(_conditions(rules)):
             try:
@@ -73,7 +81,9 @@ def check(rules: Rules) -> None:
             except sql.Unfit as problem:
                 raise BadCondition(position, problem.cause, problem.remedy) from None
             except duckdb.Error as error:
-                raise BadCondition(position, _said(error), f"correct the condition; {_names(rules, tables)}") from error
+                remedy = f"correct the condition; {_names(rules, tables)}"
+                raise BadCondition(position, *in_words(error, text, remedy)) from error
+        return _idle(database, rules)
 
 
 def _conditions(rules: Rules) -> list[tuple[str, str]]:
@@ -89,10 +99,23 @@ def _names(rules: Rules, tables: str) -> str:
     return f"the names are those of columns and factors: {', '.join([*rules.columns, *rules.factors])}"
 
 
-def _create_conditions(rules: Rules) -> str:
-    """The statement that makes the table of conditions."""
+def _idle(database: "DuckDBPyConnection", rules: Rules) -> list[str]:
+    import duckdb  # noqa: PLC0415 - heavy; only what has conditions pays for it
+
+    found = []
+    for text in rules.exclude if 0 < len(rules.conditions) <= MOST_JUDGED else ():
+        with suppress(duckdb.Error):  # a column, or a cast that fails for a level, which is said elsewhere
+            if not database.execute(f"SELECT 1 FROM c WHERE CAST(({text}\n) AS BOOLEAN) LIMIT 1").fetchall():
+                found.append(text)
+    return found
+
+
+def _fill_conditions(database: "DuckDBPyConnection", rules: Rules) -> None:
+    """The table of conditions."""
     factors = "".join(f", {identifier(name)} {type_}" for name, type_ in rules.factors.items())
-    return f"CREATE TABLE c ({_NUMBER} INTEGER{factors})"
+    database.execute(f"CREATE TABLE c ({_NUMBER} INTEGER{factors})")
+    with database.appender("c") as appender:
+        appender.append_rows([(number, *cells) for number, cells in rules.conditions.items()])
 
 
 def _close(database: "DuckDBPyConnection") -> None:
@@ -101,8 +124,18 @@ def _close(database: "DuckDBPyConnection") -> None:
     database.execute("SET lock_configuration = true")
 
 
-def _said(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def in_words(error: Exception, text: str, otherwise: str) -> tuple[str, str]:
+    """Cause and remedy of DuckDB's error about SQL of the user's. otherwise: the remedy of those that do not come from
+    cells being text.
+    """
+    cause = said(error)
+    if "VARCHAR" not in cause or "explicit" not in cause:
+        return cause, otherwise
+    found = list(_COMPARED.finditer(text))
+    if len(found) != 1:
+        return cause, "cells are text: make numbers of them, e.g. age::int > 30"
+    name, sign, number, decimals = found[0].groups()
+    return cause, f"cells are text: write {name}::{'double' if decimals else 'int'} {sign} {number}"
 
 
 class Selection:
@@ -122,9 +155,8 @@ class Selection:
             try:
                 self._decide()
             except duckdb.Error as error:
-                raise BadCondition(
-                    self._failing(), _said(error), "cells are text: guard casts with try_cast(…)"
-                ) from error
+                cause, remedy = in_words(error, "", "cells are text: guard casts with try_cast(…)")
+                raise BadCondition(self._failing(), cause, remedy) from error
             self._stack = self._stack.pop_all()
         return self
 
@@ -132,9 +164,7 @@ class Selection:
         rules, database = self._rules, self._database
         names = "".join(f", {identifier(name)}" for name in rules.columns)
         database.execute(f"CREATE TABLE d AS SELECT row_number, row_id{names} FROM {parquet(self._rows)}")
-        database.execute(_create_conditions(rules))
-        with database.appender("c") as appender:
-            appender.append_rows([(number, *cells) for number, cells in rules.conditions.items()])
+        _fill_conditions(database, rules)
         _close(database)
 
     def _decide(self) -> None:

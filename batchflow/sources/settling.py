@@ -14,6 +14,7 @@ from batchflow.sources.maps import (
     Finished,
     MapWriter,
     Others,
+    asked_as,
     key_values,
     publish,
     select_others,
@@ -81,9 +82,10 @@ class SettlingWriter(MapWriter):
         )
         for final in finals:
             where = f"{final.run}, {final.round}, {final.shard}"
-            theirs = select_others(self._con, final.requests, "request_key, custom_id")
+            line = asked_as(self._con, final.requests.path)  # where one serves several, the others have no answer
+            theirs = select_others(self._con, final.requests, f"request_key, {line} AS theirs")
             self._con.execute(
-                f"INSERT INTO final SELECT request_key, custom_id, {where} FROM ({theirs}) "
+                f"INSERT INTO final SELECT request_key, theirs, {where} FROM ({theirs}) "
                 "SEMI JOIN keyed USING (request_key)"
             )
         self._con.execute(

@@ -141,6 +141,10 @@ def test_sizes_refused(tmp_path: Path, value: Any, words: str) -> None:
         ({"data": {"source": "a.csv", "query": "select 1"}}, "both `source` and `query` are given"),
         ({"data": {"source": "a.csv", "run": "other"}}, "both `source` and `run` are given"),
         ({"data": {"source": "a.csv", "sheet": "S"}}, "`data.sheet` is for an Excel or OpenDocument file, not for"),
+        (
+            {"data": {"query": "from 'a.db'", "table": "t"}},
+            "remedy: name it in the query, behind the file: from 'panel.sq",
+        ),
         ({"data": {"source": "a.xlsx", "encoding": "latin-1"}}, "`data.encoding` is for a CSV or TSV file"),
         ({"data": {"source": "a.parquet", "table": "t"}}, "`data.table` is for an SQLite or DuckDB file"),
         ({"data": {"query": "select 1", "sheet": "S"}}, "not for a query"),
