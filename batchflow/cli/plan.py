@@ -42,18 +42,17 @@ def plan(
         planned = plan_run(study)
     for line in planned.notes:
         render.note(f"note: {line}")
-    _review(study, planned.run)
-    run, book = planned.run, price_book(spec_.experiment, study.target)
-    cost = of_first_round(run.folder, run.plan, run.state, book)
+    run = planned.run
+    _review(study, run)
+    cost = of_first_round(run.folder, run.plan, run.state, price_book(spec_.experiment, study.target))
     described = describe(run, planned, cost)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
         return
     render.show(text(described, cost))
-    if described["state"] == "complete":
-        render.note("Nothing was sent. The run is complete: to run it would buy nothing.")
-    else:
-        render.note(f"Nothing was sent. Next: {render.command('run', path)}")
+    complete = described["state"] == "complete"
+    then = "The run is complete: to run it would buy nothing." if complete else f"Next: {render.command('run', path)}"
+    render.note(f"Nothing was sent. {then}")
 
 
 def _review(study: Any, run: Any) -> None:

@@ -154,7 +154,7 @@ def test_golden_files_are_all_in_use() -> None:
     used = {f"help-{command.replace(' ', '-')}.txt" for command in ("batchflow", *COMMANDS, *DECK)} | {
         f"json-{name}.json" for name in STEPS
     }
-    used |= {f"text-{name}.txt" for name in TABLES} | {f"error-{name}.txt" for name in CASES}
+    used |= {f"text-{name}.txt" for name in TABLES} | {f"error-{name}.txt" for name in CASES} | {"review.md"}
     found = {path.name for path in GOLDEN.iterdir() if not path.name.startswith("words-")}
     assert found == used
 

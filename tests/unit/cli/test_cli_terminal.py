@@ -84,7 +84,7 @@ def test_not_agreed_sends_nothing(make_study: Make) -> None:
     for typed in ("n\n", "\n", "\x04", "maybe\n"):
         with Terminal(study.folder, "run", "experiment.yaml", **settings(study)) as terminal:
             terminal.wait_for("Go on? [y/N]")
-            assert "Send 12 requests for gpt-4o to 127.0.0.1." in terminal.text()
+            assert "Send 12 requests for gpt-4o to 127.0.0.1:" in terminal.text()
             terminal.enter(typed)
             assert terminal.end() == 2, typed
         assert "nothing was sent" in terminal.text()

@@ -125,6 +125,7 @@ def test_the_parts_of_a_response() -> None:
         system_fingerprint="fp",
         prompt_tokens=11,
         cached_tokens=3,
+        written_tokens=9,
         completion_tokens=7,
         reasoning_tokens=2,
         total_tokens=18,
