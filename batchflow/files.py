@@ -275,7 +275,8 @@ def sweep(folder: Path) -> None:
 @contextmanager
 def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
     """A private folder that is gone when the block ends; in the system's place for such, or beside a path."""
-    with tempfile.TemporaryDirectory(prefix="batchflow-", dir=beside) as name:
+    hidden, suffix = ("", "") if beside is None else (".", PART)
+    with tempfile.TemporaryDirectory(prefix=f"{hidden}batchflow-", suffix=suffix, dir=beside) as name:
         yield Path(name)
 
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from batchflow.cli import render
-from batchflow.cli.find import spec_path
 from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.engine.finding import spec_path
 
 SHOWN_CELLS = 40
 

@@ -8,9 +8,9 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.advance import Advance, Order, reopened
-from batchflow.cli.find import spec_path
 from batchflow.cli.options import Json, ProviderOption, RunnableArgument
 from batchflow.cli.signals import Interruptible
+from batchflow.engine.finding import spec_path
 from batchflow.errors import ExitStatus, UsageError
 
 

@@ -51,7 +51,7 @@ def show(
 
 def _of_row(row_id: str, where: str | None) -> str:
     """The request of a row in one run: the named one, or that of the study in this folder."""
-    from batchflow.cli.find import find_run
+    from batchflow.engine.finding import find_run
     from batchflow.sources.maps import lookup
 
     folder = find_run(where).folder
@@ -71,7 +71,7 @@ def _of_row(row_id: str, where: str | None) -> str:
 
 def _folders(custom_id: str, where: str | None) -> list[Any]:
     """The runs that may hold the request, oldest first: its id ends with their hash."""
-    from batchflow.cli.find import find_run
+    from batchflow.engine.finding import find_run
     from batchflow.plan.folder import RunFolder
     from batchflow.plan.model import read_plan
 

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from batchflow.cli import render
-from batchflow.cli.find import spec_path
 from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.engine.finding import spec_path
 
 
 def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:

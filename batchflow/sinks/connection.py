@@ -125,6 +125,13 @@ def open_for_reading(path: Path) -> Store:
     return _attach(path, "READ_ONLY")
 
 
+def open_for_analysis(path: Path) -> Store:
+    """The same, with the memory and threads that DuckDB takes by itself. Errors: as `open_for_reading`."""
+    store = open_for_reading(path)
+    store.connection.execute("RESET memory_limit; RESET threads")
+    return store
+
+
 def check_name(path: Path) -> None:
     """Refuse a file name under which the views inside could not be read. Errors: SetupError."""
     if path.name.partition(".")[0].lower() == _CLASHES:
