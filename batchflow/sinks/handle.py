@@ -120,9 +120,7 @@ class Results:
         found = store.connection.extract_statements(query)
         if [statement.type for statement in found] != [StatementType.SELECT]:
             with told():
-                raise UsageError(
-                    "sql: one query is wanted, such as SELECT … FROM results", hint="results are read only"
-                )
+                raise UsageError("sql: this is not one query", hint="write one SELECT; results are read only")
         return store.connection.sql(query)
 
 
