@@ -283,7 +283,7 @@ def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
 
 
 def scratch_until_exit() -> tuple[Path, Callable[[], None]]:
-    """A private folder for what is perhaps never closed, and what removes it; the end of the program does at the latest."""
+    """A private folder for what is perhaps never closed, and what removes it, as the program's end does."""
     path = Path(tempfile.mkdtemp(prefix="batchflow-"))
     remove = partial(shutil.rmtree, path, ignore_errors=True)
     atexit.register(remove)
