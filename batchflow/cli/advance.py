@@ -161,8 +161,14 @@ class Advance:
     def load(self) -> None:
         """Bring the tables up to a run that goes no further."""
         from batchflow.engine.rebuild import ensure_loaded
+        from batchflow.engine.run import OpenRun
+        from batchflow.journal.events import Event
 
         ensure_loaded(self._order.project, self._loader, self._view.state, say=render.note)
+        if self._view.state.loaded is None:  # nothing had to be asked, or a process died here
+            opened = OpenRun(self._view.folder, self._planned.lock)
+            opened.record([Event("loaded", {"database": str(opened.plan.database), "rows": 0}, step="load")])
+            opened.close()
 
     def _confirm(self, *, yes: bool) -> None:
         """Nothing leaves the machine unasked; what was agreed to once is only fetched."""

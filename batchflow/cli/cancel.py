@@ -49,9 +49,11 @@ def _carry_out(advance: Advance) -> bool:
     state = advance.view.state
     if not state.sent:
         render.note(f"{advance.view.plan.run}: nothing of it was sent, there is nothing to cancel.")
+        _name_open(advance)
         return True
     if state_of(state) is not State.IN_PROGRESS:
         render.note(f"{advance.view.plan.run}: nothing of it is open, there is nothing to cancel.")
+        _name_open(advance)
         advance.load()
         advance.tell(ended=True, untouched=True)
         return True
@@ -66,6 +68,18 @@ def _carry_out(advance: Advance) -> bool:
         named = render.command("cancel", advance.order.named)
         render.note(f"The batches are asked to end, which may take the provider 10 minutes and more.\n\nNext: {named}")
     return ended
+
+
+def _name_open(advance: Advance) -> None:
+    """The other runs of this study that could have been meant."""
+    from batchflow.engine.neighbours import open_elsewhere
+    from batchflow.plan.project import Project
+
+    for other in open_elsewhere(Project(advance.order.project), advance.view):
+        batches = sum(1 for _ in other.state.in_flight())
+        opened = render.plural(batches, "open batch", "open batches")
+        cancels = render.command("cancel", other.folder.path)
+        render.note(f"Another run of this study has {opened}: {cancels}")
 
 
 def _warning(advance: Advance) -> str:

@@ -39,13 +39,13 @@ def forget(
             held.lock.release()
     render.note(f"Forgot {target.plan.run}: its folder{' and its rows are' if rows else ' is'} gone.")
     if as_json:
-        lost = {"answers": held.answers, "only_here": held.only_here}
-        render.emit("forget", {"run": target.plan.run, "folder": str(target.folder.path), **lost, "rows": rows})
+        kept = held.kept._asdict()
+        render.emit("forget", {"run": target.plan.run, "folder": str(target.folder.path), **kept, "rows": rows})
 
 
 def _agree(held: Any, *, yes: bool) -> None:
     """Say what would be lost, and ask."""
-    plan, answers, only_here = held.run.plan, held.answers, held.only_here
+    plan, (answers, only_here, others) = held.run.plan, held.kept
     marker = render.simulated(really=plan.simulated)
     line = f"Delete {plan.run}{marker} for good: its folder, with every answer in it, and its rows in the database."
     if only_here:
@@ -53,10 +53,18 @@ def _agree(held: Any, *, yes: bool) -> None:
             f" {only_here:,} of its {render.plural(answers, 'answer')} are in no other run of this project: they are "
             "lost, and would have to be bought again."
         )
-    elif answers:
-        line += f" Its {render.plural(answers, 'answer')} are in other runs of this project too."
-    else:
+    if others:
+        line += (
+            f" {render.plural(others, 'request')} of it have another answer in other runs of this project: the answers "
+            "here are lost."
+        )
+    if not answers:
         line += " It holds no answers."
+    elif answers > only_here + others:
+        which = "Its" if not only_here + others else "The other"
+        line += (
+            f" {which} {render.plural(answers - only_here - others, 'answer')} are in other runs of this project too."
+        )
     render.note(line)
     if yes:
         return

@@ -3,13 +3,23 @@
 from typing import Any
 
 from batchflow.cli import render
-from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.cli.choice import RowOptions
+from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 from batchflow.engine.finding import spec_path
 
 SHOWN_CELLS = 40
 
 
-def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
+def plan(
+    spec: SpecArgument,
+    *,
+    sample: SampleOption = None,
+    seed: SeedOption = None,
+    ids: IdsOption = None,
+    where: WhereOption = None,
+    provider: ProviderOption = None,
+    as_json: Json = False,
+) -> None:
     """Build the request files and show them; send nothing.
 
     Shows the DAG with its state, the shards and their sizes. Needs no key.
@@ -23,16 +33,21 @@ def plan(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json =
     path = spec_path(spec)
     spec_ = load_spec(path)
     with workshop() as place:
-        study = compile_study(spec_, provider, place)
+        study = compile_study(spec_, provider, place, RowOptions(sample, seed, ids, where).choice(spec_))
         for line in [*study.notes(), *Project(spec_.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study)
+    for line in planned.notes:
+        render.note(f"note: {line}")
     described = describe(planned.run, planned)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
         return
     render.show(text(described))
-    render.note(f"Nothing was sent. Next: {render.command('run', path)}")
+    if described["state"] == "complete":
+        render.note("Nothing was sent. The run is complete: to run it would buy nothing.")
+    else:
+        render.note(f"Nothing was sent. Next: {render.command('run', path)}")
 
 
 def describe(run: Any, planned: Any) -> dict[str, Any]:
@@ -60,6 +75,8 @@ def describe(run: Any, planned: Any) -> dict[str, Any]:
         "taken_over": reused(state),
         "to_ask": sum(shard.requests for shard in state.shards(1)),
         "compared": _compared(planned.difference),
+        "sample": plan_.sample,
+        "rows": plan_.source.rows,
         "design": _design(run),
         "cost_usd": None,
         "shards": [
@@ -122,7 +139,7 @@ def text(described: dict[str, Any]) -> str:
     lines = [
         f"Run {described['run']} in {described['folder']}",
         f"Asks {described['model']} at {described['host']}{described['endpoint']}{marker}",
-        f"{described['requests']:,} requests, {described['equal_prompts']:,} of them equal to an earlier one",
+        _sizes(described),
     ]
     lines += _reuse_text(described)
     if described["design"]:
@@ -134,12 +151,22 @@ def text(described: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _sizes(described: dict[str, Any]) -> str:
+    """How many requests, and how many of them ask what another one asks: replicates do so on purpose."""
+    requests, equal = described["requests"], described["equal_prompts"]
+    shown, replicates = render.plural(requests, "request"), (described["design"] or {"replicates": 1})["replicates"]
+    if replicates == 1:
+        return f"{shown}, {equal:,} of them equal to an earlier one"
+    repeats = requests - requests // replicates
+    return f"{shown}, {repeats:,} of them replicates of another, {equal - repeats:,} more equal to an earlier one"
+
+
 def _reuse_text(described: dict[str, Any]) -> list[str]:
     """What is bought already, and what became of the requests of the run before."""
     lines = []
     if described["taken_over"]:
         new, taken = described["to_ask"], described["taken_over"]
-        lines.append(f"{new:,} new, {taken:,} taken over from earlier runs at no cost")
+        lines.append(f"{new:,} new, {taken:,} taken over from earlier runs at no cost, whichever row asked the same")
     if described["answered_before"]:
         lines.append(
             f"{described['answered_before']:,} of these requests have a final answer in other runs of this project and"
@@ -147,7 +174,7 @@ def _reuse_text(described: dict[str, Any]) -> list[str]:
         )
     if beside := described["compared"]:
         lines.append(
-            f"Beside {beside['run']}: {beside['same']:,} the same, {beside['changed']:,} changed, "
+            f"Beside {beside['run']}, by row id: {beside['same']:,} the same, {beside['changed']:,} changed, "
             f"{beside['added']:,} added, {beside['gone']:,} gone"
         )
     return lines

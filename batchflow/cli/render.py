@@ -111,8 +111,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: fr
 
 def cell(value: object, widest: int = WIDEST) -> str:
     """One value on one line."""
-    written = isinstance(value, bool | list | dict)  # as JSON has it
+    written = isinstance(value, bool | list | tuple | dict)  # as JSON has it
     text = "" if value is None else json.dumps(value, ensure_ascii=False, default=str) if written else str(value)
+    if len(text) > widest and isinstance(value, list | tuple) and all(isinstance(each, float) for each in value):
+        text = f"[{', '.join(f'{each:.4g}' for each in value)}]"  # a vector: more digits would only show fewer of it
     text = escape_controls(text.replace("\n", "\\n").replace("\t", "\\t"))
     return text if len(text) <= widest else text[: widest - 1] + "…"
 

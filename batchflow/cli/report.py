@@ -1,6 +1,7 @@
 """What a run has come to, as `run --json`, `status --json` and people read it."""
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from batchflow.steps.summary import State, account_of, batches_accepted, state_o
 from batchflow.steps.take import reused
 
 SAMPLES = 3
-FEW = 3  # columns that may be wide
 NARROW = 24
 
 
@@ -55,7 +55,7 @@ def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched
     if told:
         lines += ["", f"Result lines left aside, never loaded: {', '.join(told)}."]
     if ended:
-        lines += [*_samples(run, database), "", f"Results: {database}"]
+        lines += [*_samples(run, database, account), "", f"Results: {database}"]
         lines.append(f"Next: {render.command('results', spec)}    or open the table `results` in DuckDB")
     else:
         lines += ["", f"Next: {render.command('run', spec)}"]
@@ -80,9 +80,8 @@ def _verdict(run: RunView, *, ended: bool, untouched: bool) -> str:
     head = "up to date, no call was made. " if untouched else ""
     if account.answered == run.plan.requests:
         return f"{head}All {render.plural(account.answered, 'request')} answered."
-    return (
-        f"{head}{account.answered:,} of {run.plan.requests:,} requests answered, the others have another final outcome."
-    )
+    asked = render.plural(run.plan.requests, "request")
+    return f"{head}{account.answered:,} of {asked} answered, the others have another final outcome."
 
 
 def outcome_table(run: RunView) -> str:
@@ -91,23 +90,29 @@ def outcome_table(run: RunView) -> str:
     rows: list[tuple[str, str, str]] = []
     for counts, word in ((account.final, ""), (account.owed, "owed: ")):
         rows += [(kind, f"{counts[kind]:,}", word + DESCRIBED[Outcome(kind)]) for kind in Outcome if counts.get(kind)]
-    rows.append(("total", f"{account.requests:,}", f"{run.plan.requests:,} requests planned"))
+    rows.append(("total", f"{account.requests:,}", f"{render.plural(run.plan.requests, 'request')} planned"))
     return render.table(("outcome", "requests", "meaning"), rows, right=frozenset({1}))
 
 
-def _samples(run: RunView, database: Path) -> list[str]:
-    """A few answers, so that one sees at once whether they are what was meant."""
+def _samples(run: RunView, database: Path, account: Account) -> list[str]:
+    """A few answers, so that one sees at once whether they are what was meant; other outcomes where there is none."""
     from batchflow.sinks.reader import open_reader
 
     try:
         with open_reader(database) as reader:
             names = reader.columns(run.plan.run)
-            rows = list(reader.rows(run.plan.run, limit=SAMPLES))
+            outcome, any_ = names.index("outcome"), not account.answered
+            answered = (row for row in reader.rows(run.plan.run) if any_ or row[outcome] == Outcome.ANSWERED)
+            rows = list(islice(answered, SAMPLES))
     except BatchflowError:
         return []
-    shown = ("row_id", "outcome", *answer_columns(run.plan, names, [row[names.index("outcome")] for row in rows]))
-    width = render.WIDEST if len(shown) <= FEW else NARROW
-    cells = [[render.cell(row[names.index(name)], width) for name in shown] for row in rows]
+    answers = answer_columns(run.plan, names, [row[outcome] for row in rows])
+    shown = ("row_id", *design_columns(run.plan, names), "outcome", *answers)
+    wide = {"content"} if len(answers) > 1 else set(answers)
+    cells = [
+        [render.cell(row[names.index(name)], render.WIDEST if name in wide else NARROW) for name in shown]
+        for row in rows
+    ]
     title = "Sample answers" + render.simulated(really=run.plan.simulated)
     return ["", f"{title}:", render.table(shown, cells)]
 
@@ -116,6 +121,12 @@ def answer_columns(plan: Plan, names: Sequence[str], outcomes: Sequence[str]) ->
     """The columns in which a person looks for the answers: the typed ones, where every outcome shown has them."""
     if plan.endpoint == EMBEDDINGS and "embedding" in names:
         return ["embedding"]  # beside an empty content
-    if plan.answer is not None and plan.answer.schema and set(outcomes) <= {Outcome.ANSWERED.value}:
-        return [column.results for column in plan.answer.columns if column.results in names]
-    return ["content"]
+    typed = [] if plan.answer is None else [column.results for column in plan.answer.columns if column.results in names]
+    if plan.answer is not None and plan.answer.schema:
+        return typed if set(outcomes) <= {Outcome.ANSWERED.value} else ["content"]
+    return [*typed, "content"]  # what was extracted, and out of what
+
+
+def design_columns(plan: Plan, names: Sequence[str]) -> list[str]:
+    """The columns that tell the requests of one row apart."""
+    return [name for name in plan.factors if name in names] + ["replicate"] * (plan.replicates > 1)

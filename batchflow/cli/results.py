@@ -154,7 +154,8 @@ def _with_answers(target: Target, run: str | None) -> Target:
     from batchflow.steps.summary import account_of
 
     if (other := shown_instead(target)) is not None:
-        render.note(f"note: the run {target.plan.run} has no answers yet; these are those of {other.plan.run}")
+        word = "was not run yet" if account_of(view(target.folder).state).final.total() else "has no answers yet"
+        render.note(f"note: the run {target.plan.run} {word}; these are those of {other.plan.run}")
         return other
     if target.database.exists():
         return target
@@ -216,11 +217,12 @@ def _pieces(head: str, names: Sequence[str], rows: Iterator[Sequence[Any]]) -> I
 
 
 def _table(target: Target, names: list[str], rows: list[tuple[Any, ...]], everything: str) -> str:
-    from batchflow.cli.report import answer_columns
+    from batchflow.cli.report import answer_columns, design_columns
 
     values = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     answers = answer_columns(target.plan, names, values["outcome"])
-    kept, hidden = {"row_id", "outcome", *answers}, _HIDDEN if "content" in answers else {*_HIDDEN, "content"}
+    kept = {"row_id", *design_columns(target.plan, names), "outcome", *answers}
+    hidden = _HIDDEN if "content" in answers else {*_HIDDEN, "content"}
     shown = [
         name for name in names if name in kept or (name not in hidden and any(v is not None for v in values[name]))
     ]

@@ -22,7 +22,7 @@ def retry(
             "--outcome",
             metavar="KINDS",
             help="Ask again also for these outcomes, with commas between them: refused, truncated, filtered, empty, "
-            "error, answered.",
+            "invalid, error, answered.",
         ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="Only requests that ask this model.")] = None,

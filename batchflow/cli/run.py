@@ -8,7 +8,16 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.advance import Advance, Order, reopened
-from batchflow.cli.options import Json, ProviderOption, RunnableArgument
+from batchflow.cli.choice import RowOptions
+from batchflow.cli.options import (
+    IdsOption,
+    Json,
+    ProviderOption,
+    RunnableArgument,
+    SampleOption,
+    SeedOption,
+    WhereOption,
+)
 from batchflow.cli.signals import Interruptible
 from batchflow.engine.finding import spec_path
 from batchflow.errors import ExitStatus, UsageError
@@ -24,6 +33,10 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do what can be done at once, then leave.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Make another run and ask everything again.")] = False,
+    sample: SampleOption = None,
+    seed: SeedOption = None,
+    ids: IdsOption = None,
+    where: WhereOption = None,
     provider: ProviderOption = None,
     as_json: Json = False,
 ) -> None:
@@ -31,14 +44,15 @@ def run(
 
     However often this is called: it continues what is unfinished, and makes no call where nothing is left to do.
     """
+    rows = RowOptions(sample, seed, ids, where)
     with Interruptible() as moment:
         last = _step(until)
         if (spec / "manifest.json").is_file():
-            if fresh or provider is not None:
-                raise UsageError("--fresh and --provider go with a spec, not with a run's folder")
+            if fresh or rows or provider is not None:
+                raise UsageError("--fresh, --provider and a choice of rows go with a spec, not with a run's folder")
             order = reopened(str(spec))
         else:
-            order = _plan(spec_path(spec), provider, fresh=fresh, key=last != "build")
+            order = _plan(spec_path(spec), rows, provider, fresh=fresh, key=last != "build")
         advance = Advance(order, moment, wait=not no_wait, until=last)
         try:
             ended = advance.go_on(yes=yes)
@@ -48,7 +62,7 @@ def run(
     sys.exit(status)
 
 
-def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> Order:
+def _plan(path: Path, rows: RowOptions, provider: str | None, *, fresh: bool, key: bool) -> Order:
     """The run of a spec, found or built."""
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
@@ -58,11 +72,12 @@ def _plan(path: Path, provider: str | None, *, fresh: bool, key: bool) -> Order:
     from batchflow.spec.load import load_spec
 
     spec = load_spec(path)
+
     target = resolve(spec.experiment.provider, provider)
     if key and not target.simulated:
         target.key()  # a missing key is said before anything is built
     with workshop() as place:
-        study = compile_study(spec, provider, place)
+        study = compile_study(spec, provider, place, rows.choice(spec))
         for line in [*study.notes(), *Project(spec.folder).check_names()]:
             render.note(f"note: {line}")
         planned = plan_run(study, fresh=fresh, hold=True)

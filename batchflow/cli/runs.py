@@ -60,17 +60,18 @@ def _entry(folder: Any) -> dict[str, Any]:
     except (BatchflowError, ValueError, OSError) as error:
         return _unknown(folder, "unreadable", str(error))
     account = account_of(run.state)
+    owed = account.owed.total()
     return {
         "run": folder.run,
         "created_at": run.plan.created_at,
-        "state": state_of(run.state).value if run.state.sent else "planned",
+        "state": "planned" if owed and not run.state.sent else state_of(run.state).value,
         "simulated": run.plan.simulated,
         "experiment": run.plan.experiment,
         "model": run.plan.model,
         "scope": run.plan.scope,
         "requests": run.plan.requests,
         "answered": account.answered,
-        "owed": account.owed.total(),
+        "owed": owed,
         "error": None,
     }
 

@@ -51,9 +51,14 @@ def show(
 
 def _of_row(row_id: str, where: str | None) -> str:
     """The request of a row in one run: the named one, or that of the study in this folder."""
-    from batchflow.engine.finding import find_run
+    from batchflow.engine.finding import DEFAULT, find_run
     from batchflow.sources.maps import lookup
 
+    if where is None and not Path(DEFAULT).is_file() and Path(row_id).exists():
+        raise UsageError(
+            f"{row_id} is a study or a run; which of its requests is to be shown?",
+            hint=f"name a row, or a request, first: {render.command('show', 'ROW_ID', row_id)}",
+        )
     folder = find_run(where).folder
     found = [each for path in folder.first_maps() for each in lookup(path, row_id=row_id)]
     if not found:
@@ -71,7 +76,7 @@ def _of_row(row_id: str, where: str | None) -> str:
 
 def _folders(custom_id: str, where: str | None) -> list[Any]:
     """The runs that may hold the request, oldest first: its id ends with their hash."""
-    from batchflow.engine.finding import find_run
+    from batchflow.engine.finding import find_run, near
     from batchflow.plan.folder import RunFolder
     from batchflow.plan.model import read_plan
 
@@ -81,7 +86,7 @@ def _folders(custom_id: str, where: str | None) -> list[Any]:
     found = {
         path.resolve() for prefix in ("", "*/", "*/*/", "../") for path in Path().glob(f"{prefix}runs/*-{digits}*")
     }
-    runs = [RunFolder(path) for path in found if (path / "manifest.json").is_file()]
+    runs = [RunFolder(near(path)) for path in found if (path / "manifest.json").is_file()]
     plans = [(read_plan(run.manifest), run) for run in runs]
     return [run for plan, run in sorted(plans, key=lambda pair: pair[0].created_at) if plan.run == run.run]
 
@@ -156,6 +161,11 @@ def _line(path: Path, number: int) -> bytes:
         return next(islice(handle, number - 1, None))
 
 
+def _draw(draw: int) -> str:
+    """A word on a request that equals earlier ones."""
+    return "" if draw == 1 else f", draw {draw} (number {draw} of the requests that ask exactly this)"
+
+
 def _whence(response: dict[str, Any]) -> str:
     if taken := response.get("taken_from"):
         return f"taken over from {taken}"
@@ -170,7 +180,7 @@ def text(described: dict[str, Any]) -> str:
     lines = [
         f"{described['custom_id']} of {described['run']}{marker}",
         f"row {described['row_id']} (number {described['row_number']})",
-        f"condition {condition}, replicate {described['replicate']}, draw {described['draw']}",
+        f"condition {condition}, replicate {described['replicate']}{_draw(described['draw'])}",
         "",
         f"asked, line {request['line']} of {request['file']}:",
         json.dumps(request["body"], ensure_ascii=False, indent=2),

@@ -4,11 +4,21 @@ import json
 from typing import Any
 
 from batchflow.cli import render
-from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.cli.choice import RowOptions
+from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 from batchflow.engine.finding import spec_path
 
 
-def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Json = False) -> None:
+def validate(
+    spec: SpecArgument,
+    *,
+    sample: SampleOption = None,
+    seed: SeedOption = None,
+    ids: IdsOption = None,
+    where: WhereOption = None,
+    provider: ProviderOption = None,
+    as_json: Json = False,
+) -> None:
     """Check all that would be sent; write and send nothing.
 
     All: the spec, the data, the template and every rendered request.
@@ -19,29 +29,31 @@ def validate(spec: SpecArgument, *, provider: ProviderOption = None, as_json: Js
     from batchflow.spec.load import load_spec
 
     path = spec_path(spec)
+    loaded = load_spec(path)
     with workshop() as place:
-        study = compile_study(load_spec(path), provider, place)
+        study = compile_study(loaded, provider, place, RowOptions(sample, seed, ids, where).choice(loaded))
         requests = check_only(study)
     notes = list(study.notes())
     for line in notes:
         render.note(f"note: {line}")
     shown = render.plural(requests, "request")
-    render.note(f"{path} is valid: {shown} for {study.model} at {study.target.scope}; nothing was sent.")
+    asked = study.target.host + render.simulated(really=study.target.simulated)
+    render.note(f"{path} is valid: {shown} for {study.model} at {asked}; nothing was sent.")
     if as_json:
-        columns = [{"name": c.name, "results": c.results} for c in study.columns.data]
-        render.emit(
-            "validate",
-            {
-                "spec": str(path),
-                "valid": True,
-                "requests": requests,
-                "model": study.model,
-                "scope": study.target.scope,
-                "columns": columns,
-                "answer": _answer(study.columns.answers),
-                "notes": notes,
-            },
-        )
+        render.emit("validate", {"spec": str(path), **_described(study, requests, notes)})
+
+
+def _described(study: Any, requests: int, notes: list[str]) -> dict[str, Any]:
+    """What would be sent, for --json."""
+    return {
+        "valid": True,
+        "requests": requests,
+        "model": study.model,
+        "scope": study.target.scope,
+        "columns": [{"name": c.name, "results": c.results} for c in study.columns.data],
+        "answer": _answer(study.columns.answers),
+        "notes": notes,
+    }
 
 
 def _answer(plan: Any) -> dict[str, Any] | None:

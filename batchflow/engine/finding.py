@@ -1,6 +1,7 @@
 """What SPEC|RUN means: an experiment file, a folder of one, a run's id or folder; and whose answers it stands for."""
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from glob import escape
 from itertools import chain
@@ -73,7 +74,10 @@ def shown_instead(target: Target) -> Target | None:
     from batchflow.sinks.reader import open_reader
     from batchflow.steps.summary import account_of
 
-    if not target.by_spec or account_of(view(target.folder).state).final.total() or not target.database.exists():
+    state = view(target.folder).state
+    planned = not state.sent and state.loaded is None  # what it has taken over is not in the tables yet
+    answers = account_of(state).final.total() and not planned
+    if not target.by_spec or answers or not target.database.exists():
         return None
     with open_reader(target.database) as reader:
         current = reader.current(target.plan.experiment)
@@ -90,11 +94,19 @@ def _named(run: str) -> chain[Path]:
 
 
 def _of_folder(path: Path) -> Target:
-    folder = RunFolder(path)
+    folder = RunFolder(near(path))
     plan = read_plan(folder.manifest)
     if plan.run != folder.run:
         raise not_its_name(folder, plan)
-    return Target(folder, plan, Project(path.parent.parent))
+    return Target(folder, plan, Project(folder.project))
+
+
+def near(run: Path) -> Path:
+    """The folder of a run as somebody here would write it, where the project is here or below."""
+    with suppress(ValueError):
+        here = run.relative_to(Path.cwd())
+        return here if len(here.parts) > 1 else run
+    return run
 
 
 def _of_spec(path: Path) -> Target:
@@ -103,21 +115,42 @@ def _of_spec(path: Path) -> Target:
     spec = load_spec(path)
     project = Project(spec.folder)
     planned = project.newest_first()
-    unchanged = [pair for pair in planned if _unchanged(spec, pair[0])]
-    # `run` goes on with a run whose spec differs only in what shapes no request, the study's name for one
-    same = unchanged or [pair for pair in planned if _asks_the_same(spec, pair[0])]
-    found = same or [pair for pair in planned if pair[1].experiment == spec.experiment.name]
-    if not found:
+    scope = _scope(spec)
+    # a rehearsal (`--provider local`) is meant only where nobody else was asked
+    found = _fitting(spec, [pair for pair in planned if pair[1].scope == scope]) or _fitting(spec, planned)
+    if found is None:
         for damaged in project.unreadable():
             read_plan(damaged / "manifest.json")  # says what is wrong with it
         project.check_names()
         raise UsageError(
             f"{path}: this study has no run yet", hint=f"start it with {shlex.join(['batchflow', 'run', str(path)])}"
         )
-    folder, plan = found[0]
+    folder, plan, unchanged, same = found
     output = spec.experiment.output  # where results go, and whether bodies with them, may change under a run
     plan = replace(plan, database=output.database, raw=output.raw)
     return Target(folder, plan, project, differs=not unchanged, by_spec=True, asks_other=not same)
+
+
+def _fitting(spec: Any, planned: list[tuple[RunFolder, Plan]]) -> tuple[RunFolder, Plan, bool, bool] | None:
+    """The run that fits the spec best, whether the spec is unchanged since, and whether it asks the same."""
+    from batchflow.sources.choice import sample_of
+
+    unchanged = [pair for pair in planned if _unchanged(spec, pair[0])]
+    # `run` goes on with a run whose spec differs only in what shapes no request, the study's name for one
+    same = unchanged or [pair for pair in planned if _asks_the_same(spec, pair[0])]
+    found = same or [pair for pair in planned if pair[1].experiment == spec.experiment.name]
+    meant = sample_of(spec.experiment.sample).facts()
+    as_it_stands = [pair for pair in found if pair[1].sample == meant]  # a pilot of a command only where it is alone
+    return (*(as_it_stands or found)[0], bool(unchanged), bool(same)) if found else None
+
+
+def _scope(spec: Any) -> str:
+    """Who the spec itself asks; empty where its address cannot be told."""
+    from batchflow.plan.target import resolve
+
+    with suppress(BatchflowError):
+        return resolve(spec.experiment.provider).scope
+    return ""
 
 
 def _unchanged(spec: Any, folder: RunFolder) -> bool:
@@ -149,6 +182,7 @@ def _asking(experiment: Any) -> list[Any]:
         experiment.context,
         experiment.design,
         experiment.parameters,
+        experiment.sample,
     ]
 
 

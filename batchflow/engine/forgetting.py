@@ -16,20 +16,17 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.project import Project
 from batchflow.providers.local import LocalServer
 from batchflow.sinks.duckdb import Sink
-from batchflow.sources.maps import count_keys
+from batchflow.sources.maps import Kept, count_answers
 from batchflow.steps.take import Prior
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A run about to be forgotten, locked. answers: its final outcomes; only_here: those of which no other run of the
-    project has one to the same request.
-    """
+    """A run about to be forgotten, locked, and what other runs of the project hold of its final answers."""
 
     run: RunView
     lock: files.FileLock
-    answers: int
-    only_here: int
+    kept: Kept
 
 
 def hold(folder: RunFolder, *, busy: str) -> Held:
@@ -40,9 +37,8 @@ def hold(folder: RunFolder, *, busy: str) -> Held:
         try:
             run = view(folder)
             _check_ended(run)
-            here = (requests for _, requests in Prior(folder, run.state).finals())
-            elsewhere = (requests for prior in priors_but(project, run) for _, requests in prior.finals())
-            return Held(run, held, *count_keys(here, elsewhere))
+            elsewhere = (answers for prior in priors_but(project, run) for answers in prior.bought())
+            return Held(run, held, count_answers(Prior(folder, run.state).bought(), elsewhere))
         except BaseException:
             held.release()
             raise
@@ -52,7 +48,8 @@ def _check_ended(run: RunView) -> None:
     flying = sum(1 for _ in run.state.in_flight())
     if flying:
         raise RunBusy(
-            f"{flying} batches of the run {run.folder.run} are open, or not fetched yet: nothing was deleted",
+            f"{flying} batch{'es' * (flying > 1)} of the run {run.folder.run} {'are' if flying > 1 else 'is'} open, or "
+            "not fetched yet: nothing was deleted",
             hint=f"`batchflow run {run.folder.path}` finishes it, `batchflow cancel {run.folder.path}` ends it; "
             "then it can be forgotten",
         )

@@ -109,10 +109,12 @@ def spare(project: Project, run: RunView) -> bool:
     return count_shared([Others(run.folder.map(TAKEN_ROUND), every=True)], finals) == taken
 
 
-def conflicts(project: Project, run: RunView, rounds: int | None, *, fresh: bool) -> Iterator[str]:
+def conflicts(
+    project: Project, run: RunView, rounds: int | None, *, fresh: bool = False, looks: bool = False
+) -> Iterator[str]:
     """Other runs that have at the provider what this one would send; only `--fresh` may go on beside them, and is told.
 
-    rounds: as for `due`. Raises RunBusy.
+    rounds: as for `due`. looks: nothing is to be sent, so that a word will do. Raises RunBusy.
     """
     if run.state.sent and on_purpose(run):
         return  # a `--fresh` run that was begun was begun on purpose
@@ -121,14 +123,23 @@ def conflicts(project: Project, run: RunView, rounds: int | None, *, fresh: bool
         if other.plan.scope != run.plan.scope:
             continue
         shared = count_shared(asked, _in_flight(other))
-        if shared and not fresh:
-            raise RunBusy(
-                f"{shared} requests of this study are in flight in the run {other.folder.run}",
-                hint=f"finish it first: `batchflow run {other.folder.path}`; or end it: `batchflow cancel "
-                f"{other.folder.path}`; or `batchflow run SPEC --fresh` asks them again on purpose",
-            )
-        if shared:
+        if not shared:
+            continue
+        if fresh:
             yield f"{shared} of these requests are in flight in {other.folder.run} as well; --fresh asks them again"
+            continue
+        requests = "1 request of this study is" if shared == 1 else f"{shared:,} requests of this study are"
+        flying = f"{requests} in flight in the run {other.folder.run}"
+        way = f"finish it first: `batchflow run {other.folder.path}`; or end it: `batchflow cancel {other.folder.path}`"
+        if not looks:
+            raise RunBusy(flying, hint=f"{way}; or `batchflow run SPEC --fresh` asks them again on purpose")
+        yield f"{flying}: `run` would stop; {way}"
+
+
+def open_elsewhere(project: Project, run: RunView) -> list[RunView]:
+    """The other runs of the same study that have something at the provider."""
+    same = (other for other in others(project, run.folder) if other.plan.experiment == run.plan.experiment)
+    return [other for other in same if any(True for _ in other.state.in_flight())]
 
 
 def _in_flight(other: RunView) -> Iterator[Others]:

@@ -64,7 +64,13 @@ def _find(named: str, folder: Path) -> tuple[str | None, Path]:
             return found.run, found.project / read_plan(found.manifest).database
     spec = path / SPEC_NAME if path.is_dir() else path
     if spec.is_file():
-        return None, spec.parent / _spec(spec, named).experiment.output.database
+        database = spec.parent / _spec(spec, named).experiment.output.database
+        if not database.is_file() and not _plans(spec.parent):
+            raise SetupError(
+                f"data.run: the study {named} was never run, so that it has no results",
+                hint=f"run that study first: `batchflow run {path}`",
+            )
+        return None, database
     for plan in _plans(folder):
         if plan.experiment == named:
             return None, folder / plan.database

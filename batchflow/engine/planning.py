@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -76,7 +77,8 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
             asks = any(True for _ in neighbours.due(found, rounds))
             if hold and asks and not fresh:
                 neighbours.check_readable(project, found)
-            notes = tuple(neighbours.conflicts(project, found, rounds, fresh=fresh)) if (hold or new) and asks else ()
+            notes = tuple(neighbours.conflicts(project, found, rounds, fresh=fresh, looks=not hold)) if asks else ()
+            notes += tuple(_without_effect(study, found))
             notes += tuple(f"the run {path.name} cannot be read and is left out" for path in project.unreadable())
             answered = neighbours.answered(project, found, rounds)
             difference = _compared(project, found)
@@ -99,7 +101,7 @@ def reopen(folder: RunFolder, rounds: int, *, buys: bool | None = None, busy: st
         try:
             found = view(folder)
             sends = buys is not False
-            notes = tuple(neighbours.conflicts(project, found, None if buys else rounds, fresh=False)) if sends else ()
+            notes = tuple(neighbours.conflicts(project, found, None if buys else rounds)) if sends else ()
             answered = neighbours.answered(project, found, rounds)
             return Planned(found, new=False, lock=held, answered=answered, notes=notes)
         except BaseException:
@@ -154,6 +156,14 @@ def _outdated(project: Project, study: Study, run: RunView, *, fresh: bool) -> b
     if run.plan.reuse != wanted:
         return not run.state.sent
     return wanted == "project" and neighbours.answered(project, run, study.spec.experiment.retry.max_rounds) > 0
+
+
+def _without_effect(study: Study, run: RunView) -> Iterator[str]:
+    """What the spec says of other runs' answers since this one was sent."""
+    if study.spec.experiment.reuse == "none" and run.plan.reuse == "project" and run.state.sent:
+        yield (
+            f"`reuse: none` changes nothing of {run.plan.run}, which has run already; `run --fresh` asks it all again"
+        )
 
 
 def _was_sent(folder: RunFolder) -> bool:
@@ -239,6 +249,7 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         source=_source_facts(study, imported),
         columns=study.columns.data,
         answer=study.columns.answers,
+        sample=study.choice.facts(),
         template_sha256=design.digest,
         database=experiment.output.database,
         raw=experiment.output.raw,

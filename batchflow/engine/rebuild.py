@@ -38,7 +38,8 @@ def _load_others(folder: Path, loader: Loader, *, say: Callable[[str], None]) ->
             continue
         try:
             run = view(other)
-            if run.state.sent and (folder / run.plan.database).resolve() == loader.database.resolve():
+            kept = run.state.sent or run.state.loaded is not None  # every answer may have been taken over
+            if kept and (folder / run.plan.database).resolve() == loader.database.resolve():
                 Loader(other, run.plan, loader.database).load(run.state)
         except (BatchflowError, ValueError) as error:
             say(f"the run {other.run} could not be loaded: {error}")

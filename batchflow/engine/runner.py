@@ -109,7 +109,8 @@ class Runner:
         owed = owed_now(state)
         limits = Limits(shared.settings.requests_per_batch, shared.settings.bytes_per_batch)
         shared.run.record([build_next(shared.run.folder, state, limits)])
-        shared.say(f"round {state.round}: asking {owed} requests again that have no final outcome yet")
+        requests = "1 request again that has" if owed == 1 else f"{owed} requests again that have"
+        shared.say(f"round {state.round}: asking {requests} no final outcome yet")
         return True
 
     def _resting(self) -> bool:

@@ -119,9 +119,7 @@ def _schema(spec: Spec, answer: AnswerSpec) -> tuple[dict[str, Any], _Located, F
 def _read(spec: Spec, shown: str) -> tuple[dict[str, Any], _Located, FilePath]:
     path = spec.resolve(shown)
     if not path.is_file():
-        cause = "this is a folder, not a file" if path.is_dir() else f"there is no file {path.name!r} in {path.parent}"
-        remedy = "paths count from the folder of the experiment file"
-        raise SpecError([spec.fault(("answer", "schema"), cause, remedy)])
+        raise SpecError([spec.missing(("answer", "schema"), path)])
     reader = JsonReader(read_text(path, shown), shown, "schema")
     schema = _unmarked(reader.read())
     if not isinstance(schema, dict):

@@ -1,10 +1,11 @@
 """The design of a study, compiled: factors crossed to conditions, a template for each, and who is asked under which."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from batchflow.design.assignment import pick
 from batchflow.design.conditions import Condition, Factor, cross
@@ -15,6 +16,7 @@ from batchflow.prompts.body import Body, Place
 from batchflow.prompts.near import closest
 from batchflow.prompts.template import Template
 from batchflow.sources import selection
+from batchflow.sources.choice import RowChoice
 from batchflow.sources.columns import Column
 from batchflow.sources.rows import Chunk
 from batchflow.sources.selection import BadCondition, Rules, Selection
@@ -22,6 +24,7 @@ from batchflow.spec.design import DesignSpec
 from batchflow.spec.explain import BODY_KEYS
 from batchflow.spec.load import Spec
 
+SHOWN_LEVELS: Final = 10
 Compile = Callable[[Body, Sequence[str]], Template]
 
 
@@ -36,13 +39,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Every condition of a study, in order; without factors there is one."""
+    """Every condition of a study, in order; without factors there is one. notes: what its author may want to know."""
 
     spec: DesignSpec
     factors: tuple[Factor, ...]
     cells: tuple[Cell, ...]
-    rules: Rules
+    rules: Rules  # who is asked, the choice of rows included
     files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
     _locate: Callable[[BadCondition], Fault] = field(default=lambda _: Fault("", "", ""), repr=False)
 
     @property
@@ -117,8 +121,8 @@ class Assignment:
         return () if chosen is None else (self._places[chosen.number],)
 
 
-def compile_design(spec: Spec, body: Body, columns: Sequence[Column], compiled: Compile) -> Design:
-    """Cross the factors of a spec and compile a template for each condition.
+def compile_design(spec: Spec, body: Body, columns: Sequence[Column], compiled: Compile, choice: RowChoice) -> Design:
+    """Cross the factors of a spec and compile a template for each condition; of the rows, `choice` is asked.
 
     Raises SpecError, TemplateError or DataError; what is wrong with one template is wrong with all.
     """
@@ -137,10 +141,32 @@ def compile_design(spec: Spec, body: Body, columns: Sequence[Column], compiled: 
             templates[key] = compiled(_with_levels(spec, body, values), [*names, *(factor.name for factor in factors)])
         texts = {name: level.text for name, level in condition.levels.items()}
         cells.append(Cell(condition, templates[key], texts))
-    rules = _rules(spec, factors, conditions, columns)
+    rules, idle = _rules(spec, factors, conditions, columns, choice)
+    overridden = [name for name in keys if name in spec.experiment.parameters]
+    notes = [
+        f"the factor {name!r} sets what `parameters.{name}` sets as well: that value is not used" for name in overridden
+    ]
+    notes += [_removes_nothing(text, factors) for text in idle]
     return Design(
-        spec.experiment.design, factors, tuple(cells), rules, level_files(spec), lambda error: _at(spec, error)
+        spec.experiment.design,
+        factors,
+        tuple(cells),
+        rules,
+        level_files(spec),
+        tuple(notes),
+        lambda error: _at(spec, error),
     )
+
+
+def _removes_nothing(text: str, factors: Sequence[Factor]) -> str:
+    """A word on a condition of `exclude` that no combination of levels meets."""
+    note = f"`exclude` ({text}) removes nothing"
+    for factor in factors:
+        if re.search(rf"(?<!\w){re.escape(factor.name)}(?!\w)", text, re.IGNORECASE):
+            labels = [level.label for level in factor.levels]
+            more = f" and {len(labels) - SHOWN_LEVELS} more" if len(labels) > SHOWN_LEVELS else ""
+            note += f"; the labels of {factor.name} are {', '.join(labels[:SHOWN_LEVELS])}{more}"
+    return note
 
 
 def _check_names(spec: Spec, factors: Sequence[Factor], names: Collection[str]) -> None:
@@ -185,20 +211,22 @@ def _keys(
         if factor.name in BODY_KEYS:
             keys.add(factor.name)
             continue
-        meant = closest(factor.name, {*body.root, *BODY_KEYS})
-        faults.append(
-            spec.fault(
-                ("design", "factors", factor.name),
-                f"the factor {factor.name!r} changes nothing: it is no key of the request, and no template names it",
-                f"did you mean {meant}?"
-                if meant
-                else f"write {{{{ {factor.name} }}}} where it belongs in the template",
-                key=True,
-            )
-        )
+        faults.append(spec.fault(("design", "factors", factor.name), *_changes_nothing(factor.name, body), key=True))
     if faults:
         raise SpecError(faults)
     return keys
+
+
+def _changes_nothing(name: str, body: Body) -> tuple[str, str]:
+    """Cause and remedy for a factor that is neither key nor slot."""
+    cause = f"the factor {name!r} changes nothing: "
+    for key, slot in body.replaced_slots():
+        if name in re.findall(r"\w+", slot) or name in slot.strip("{} "):
+            cause += f"`parameters.{key}` takes the place of {slot}, where the template names it"
+            return cause, f"remove `{key}` under `parameters`"
+    meant = closest(name, {*body.root, *BODY_KEYS})
+    remedy = f"did you mean {meant}?" if meant else f"write {{{{ {name} }}}} where it belongs in the template"
+    return cause + "it is no key of the request, and no template names it", remedy
 
 
 def _with_levels(spec: Spec, body: Body, values: Mapping[str, Any]) -> Body:
@@ -212,7 +240,14 @@ def _with_levels(spec: Spec, body: Body, values: Mapping[str, Any]) -> Body:
     return body.with_parameters(values, locate) if values else body
 
 
-def _rules(spec: Spec, factors: Sequence[Factor], conditions: Sequence[Condition], columns: Sequence[Column]) -> Rules:
+def _rules(
+    spec: Spec,
+    factors: Sequence[Factor],
+    conditions: Sequence[Condition],
+    columns: Sequence[Column],
+    choice: RowChoice,
+) -> tuple[Rules, Sequence[str]]:
+    """What decides who is asked, and the conditions of `exclude` that cannot remove anything."""
     design = spec.experiment.design
     stored = {column.name: column.stored for column in columns}
     rules = Rules(
@@ -226,17 +261,21 @@ def _rules(spec: Spec, factors: Sequence[Factor], conditions: Sequence[Condition
         exclude=design.exclude,
         strata=[stored[name] for name in design.strata] if design.balance == "exact" else None,
         seed=design.seed,
+        choice=choice,
+        choice_by=[stored[name] for name in choice.by],
     )
-    if not rules.plain:
-        try:
-            selection.check(rules)
-        except BadCondition as error:
-            raise SpecError([_at(spec, error)]) from error
-    return rules
+    if rules.plain:
+        return rules, ()
+    try:
+        return rules, selection.check(rules)
+    except BadCondition as error:
+        raise SpecError([_at(spec, error)]) from error
 
 
 def _at(spec: Spec, error: BadCondition) -> Fault:
     """The fault at the condition that it is about."""
-    wheres = len(spec.experiment.design.where)
+    wheres, conditions = len(spec.experiment.design.where), len(spec.experiment.design.exclude)
+    if error.position >= wheres + conditions:
+        return Fault("--where", error.cause, error.remedy)
     key, place = ("where", error.position) if error.position < wheres else ("exclude", error.position - wheres)
     return spec.fault(("design", key, place), error.cause, error.remedy)

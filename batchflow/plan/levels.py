@@ -1,6 +1,7 @@
 """Factors out of the spec, and the files that hold their levels."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from batchflow.design.conditions import Factor, Level, as_text
 from batchflow.errors import DataError, Fault, SpecError
-from batchflow.identity import JsonNumber
+from batchflow.prompts.json_reader import finite, read_json
 from batchflow.sources.columns import RESULTS_RESERVED
 from batchflow.sources.delimited import inspect
 from batchflow.sources.scan import Scanner
@@ -81,8 +82,7 @@ def _from_file(spec: Spec, loc: Loc, name: str, levels: LevelFile) -> Factor:
     suffix = path.suffix.lower()
     tabular = suffix in {".csv", ".tsv", ".tab"}
     if not path.is_file():
-        remedy = "paths count from the folder of the experiment file"
-        raise SpecError([spec.fault((*loc, "file"), f"there is no file {path.name!r} in {path.parent}", remedy)])
+        raise SpecError([spec.missing((*loc, "file"), path)])
     if (levels.column or levels.label) and not tabular:
         raise SpecError([spec.fault(loc, "column and label go with a .csv or .tsv file", "remove them")])
     if tabular:
@@ -90,7 +90,7 @@ def _from_file(spec: Spec, loc: Loc, name: str, levels: LevelFile) -> Factor:
     elif suffix in {".json", ".yaml", ".yml"}:
         found = _values(path, levels.file)
     elif suffix == ".txt":
-        found = [line for line in _text(path, levels.file).splitlines() if line.strip()]
+        found = [line for line in re.split(r"\r\n|\n|\r", _text(path, levels.file)) if line.strip()]
     else:
         raise SpecError([spec.fault((*loc, "file"), "levels come from .txt, .csv, .tsv, .json or .yaml", "save it so")])
     if not found:
@@ -135,13 +135,24 @@ def _records(
                 yield record.values
 
 
+def _whole(text: str) -> int:
+    finite(text)
+    return int(text)
+
+
 def _values(path: Path, shown: str) -> Any:
     text = _text(path, shown)
     if path.suffix.lower() == ".json":
         try:
-            found = json.loads(text, parse_float=JsonNumber)
-        except ValueError as error:
-            raise DataError([Fault(shown, f"this is not JSON: {error}", "write a list of levels")]) from error
+            found = read_json(text, whole=_whole)
+            json.dumps(found, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            reasons = {
+                RecursionError: "it is nested too deeply",
+                UnicodeEncodeError: "half of a character stands alone",
+            }
+            reason = reasons.get(type(error), str(error))
+            raise DataError([Fault(shown, f"this is not JSON: {reason}", "write a list of levels")]) from error
     else:
         try:
             tree, faults = read_tree(SourceText(shown, text, "list of levels"))

@@ -42,7 +42,8 @@ class ConditionFacts:
 class Plan:
     """distinct is the number of different prompts among the requests; database is relative to the project's folder.
     models: all that are asked, where there are several. factors: name -> type of its column. reuse: what the spec
-    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none.
+    said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. sample: the choice of rows,
+    where not all are asked.
     """
 
     run: str
@@ -73,6 +74,7 @@ class Plan:
     git_commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     answer: AnswerPlan | None = None
+    sample: Mapping[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
         text = json.dumps({"schema": MANIFEST_SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False)

@@ -18,9 +18,10 @@ from batchflow.prompts.body import Body, Locator, Place
 from batchflow.prompts.compile import compile_template
 from batchflow.prompts.context import Insert, read_insert
 from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_template
+from batchflow.sources.choice import RowChoice, sample_of
 from batchflow.sources.columns import EMBEDDING, Column, result_names
 from batchflow.sources.opening import open_source
-from batchflow.sources.table import Imported, Reading, Source, import_rows, renamed
+from batchflow.sources.table import Imported, Reading, Source, import_rows, renamed, shortened
 from batchflow.sources.workshop import Workshop
 from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
@@ -87,8 +88,13 @@ class Study:
         content = {"template": self.design.digest, "rows": rows_sha256}
         if self.answers and self.answers.digest:
             content["extract"] = self.answers.digest
-        shaping = self.spec.experiment.shaping() | self.design.shaping()
+        shaping = self.spec.experiment.shaping() | self.design.shaping() | self.choice.shaping()
         return fingerprint(self.target.scope, shaping, content)
+
+    @property
+    def choice(self) -> RowChoice:
+        """Which rows are asked, where not all are."""
+        return self.design.rules.choice
 
     @property
     def model(self) -> str:
@@ -104,14 +110,17 @@ class Study:
     def notes(self) -> Iterator[str]:
         """What a careful author wants to know, though nothing is wrong."""
         yield from self.reading.notes
+        yield from self.design.notes
         yield from dict.fromkeys(note for cell in self.design.cells for note in cell.template.notes)
         used = {*self.design.columns, self.spec.experiment.data.id}
         names = [column.name for column in self.reading.columns]
         unused = [name for name in names if name not in used]
         if unused:
-            yield f"columns that no prompt uses: {', '.join(unused)}"
+            yield f"columns that no prompt uses: {shortened(unused)}"
         if self.spec.experiment.endpoint == EMBEDDINGS and EMBEDDING in map(str.lower, names):
             yield f"the vector is called 'answer_{EMBEDDING}' in the table of results"
+        if self.choice:
+            yield f"not all rows are asked: {self.choice.words()}"
         if not self.design.columns:
             yield "the template names no column: every row asks the same"
         if self.spec.experiment.design.balance == "exact":
@@ -123,9 +132,11 @@ class Study:
             yield f"{len(typed)} typed column{'s' * (len(typed) > 1)}: {', '.join(typed)}"
 
 
-def compile_study(spec: Spec, provider: str | None = None, workshop: Workshop | None = None) -> Study:
+def compile_study(
+    spec: Spec, provider: str | None = None, workshop: Workshop | None = None, choice: RowChoice | None = None
+) -> Study:
     """Compile a spec for the provider it names, or the one named in its place. workshop: where tables are made ready;
-    it must last until the rows are read.
+    it must last until the rows are read. choice: of the rows, in place of the spec's own.
 
     Raises SpecError, TemplateError, DataError or SetupError; all faults of one file together.
     """
@@ -135,16 +146,36 @@ def compile_study(spec: Spec, provider: str | None = None, workshop: Workshop | 
     if (fault := _asks_nobody(spec, target)) is not None:
         raise SpecError([fault])
     reading = source.inspect()
+    try:
+        return _compiled(spec, target, source, reading, sample_of(experiment.sample) if choice is None else choice)
+    except (SpecError, TemplateError) as error:
+        error.hint = error.hint or reading.beside  # a column that is missing may stand in another sheet
+        raise
+
+
+def _compiled(spec: Spec, target: Target, source: Source, reading: Reading, choice: RowChoice) -> Study:
+    experiment = spec.experiment
     names = [column.name for column in reading.columns]
     if experiment.data.id is not None and experiment.data.id.strip() not in names:
         cause = f"the table has no column {experiment.data.id!r}"
         raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
+    _check_by(spec, choice, names)
     answers = compile_answers(spec)
     body = _body(spec).with_parameters(experiment.parameters, _locator(spec, "parameters"))
     body = body if answers is None else answers.asked(body, experiment.endpoint)
     compiled = partial(compile_template, endpoint=experiment.endpoint, context=_context(spec, names))
-    design = compile_design(spec, body, reading.columns, compiled)
+    design = compile_design(spec, body, reading.columns, compiled, choice)
     return Study(spec, target, reading, design, source, named_files(spec), answers)
+
+
+def _check_by(spec: Spec, choice: RowChoice, names: Sequence[str]) -> None:
+    faults = [
+        spec.fault(("sample", "by", place), f"there is no column {name!r}", f"the columns are {', '.join(names)}")
+        for place, name in enumerate(choice.by)
+        if name not in names
+    ]
+    if faults:
+        raise SpecError(faults)
 
 
 def _body(spec: Spec) -> Body:
@@ -178,7 +209,7 @@ def _context(spec: Spec, columns: Sequence[str]) -> dict[str, Insert]:
 def _named_file(spec: Spec, loc: Loc, file: str) -> Path:
     path = spec.resolve(file)
     if not path.is_file():
-        raise SpecError([_missing_file(spec, loc, path)])
+        raise SpecError([spec.missing(loc, path)])
     return path
 
 
@@ -190,11 +221,6 @@ def _asks_nobody(spec: Spec, target: Target) -> Fault | None:
     cause = f"the local provider does not answer {endpoint}: it draws no pictures and makes no films"
     remedy = "ask a provider that does: `provider: openai`; `batchflow plan` shows the requests, free of charge"
     return spec.fault(("endpoint",), cause, remedy)
-
-
-def _missing_file(spec: Spec, loc: Loc, path: Path) -> Fault:
-    cause = "this is a folder, not a file" if path.is_dir() else f"there is no file {path.name!r} in {path.parent}"
-    return spec.fault(loc, cause, "paths count from the folder of the experiment file")
 
 
 def _locator(spec: Spec, *prefix: str) -> Locator:

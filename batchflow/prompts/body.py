@@ -1,7 +1,7 @@
 """A request body before its slots are known: a tree of JSON values in which some texts may hold slots."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from batchflow.errors import Fault
@@ -58,7 +58,8 @@ class InFile:
 @dataclass(frozen=True, slots=True)
 class Body:
     """root: the top level, in the author's order. values_by: what makes a slot a value, its missing quotes (JSON) or
-    a filter (YAML). parameters: the top-level keys that the experiment file sets.
+    a filter (YAML). parameters: the top-level keys that the experiment file sets. replaced: what the template has in
+    their place.
     """
 
     root: Mapping[str, Any]
@@ -66,6 +67,7 @@ class Body:
     locate: Locator
     parameters: frozenset[str] = frozenset()
     locate_parameters: Locator = InFile("parameters")
+    replaced: Mapping[str, Any] = field(default_factory=dict)
 
     def with_parameters(self, parameters: Mapping[str, Any], locate: Locator | None = None) -> "Body":
         """Top-level keys replaced: an existing key keeps its place, new ones follow in the author's order.
@@ -78,8 +80,23 @@ class Body:
             root={**self.root, **parameters},
             parameters=self.parameters | set(parameters),
             locate_parameters=locate or self.locate_parameters,
+            replaced={**{key: self.root[key] for key in parameters if key in self.root}, **self.replaced},
         )
+
+    def replaced_slots(self) -> Iterator[tuple[str, str]]:
+        """Keys whose place in the template is taken, each with the text there that holds a slot."""
+        for key, value in self.replaced.items():
+            yield from ((key, text) for text in _texts(value) if "{{" in text or "{%" in text)
 
     def fault(self, place: Place, cause: str, remedy: str) -> Fault:
         own = bool(place.path) and place.path[0] in self.parameters
         return (self.locate_parameters if own else self.locate)(place, cause, remedy)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts of a template that may hold slots."""
+    if isinstance(value, Text | Value):
+        yield value.text
+    elif isinstance(value, Mapping | list):
+        for member in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(member)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["RowFault", "RowFaults", "Template", "compile_template"]
 
 SHOWN_FAULTS: Final = 20
+_SLOT: Final = re.compile(r"\{\{[^{}\n]{1,80}\}\}|\{%[^{}\n]{1,80}%\}")  # in an insert
 _SINGLE: Final = re.compile(r"(?<!\{)\{([^{}\n]+)\}(?!\})")
 _JINJA_SIGNS: Final = re.compile(
     r"(\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}|\{%.*?%\}|\{#.*?#\})", re.DOTALL
@@ -67,6 +68,12 @@ class _Compiler:
         unused = [name for name in self._context if name not in self._inserted]
         if unused:
             self._notes[f"inserts (`context`) that no prompt uses: {', '.join(unused)}"] = None
+        for name in self._context:
+            if name in self._inserted and (found := _SLOT.search(self._context[name].text)):
+                note = f"inserts are sent as they stand: {found[0]} in {name!r} is not filled"
+                self._notes[note] = None
+        for key, unused_slot in self._body.replaced_slots():
+            self._notes[f"`{key}` is set beside the template, whose {unused_slot} is not used"] = None
         model = self._body.root["model"]
         return Template(
             constants=tuple(constant.encode() for constant in constants),
@@ -216,15 +223,16 @@ class _Compiler:
         except NotAValue as fault:
             self._fault(place, fault.cause, fault.remedy)
 
-    def _of(self, source: str, kind: str, program: "Program") -> LogicSlot:
+    def _of(self, source: str, kind: str, program: "Program", path: Path) -> LogicSlot:
         self._inserted.update(program.inserts)
+        self._notes |= dict.fromkeys(f"{Place(path).words()}: {note}" for note in program.notes)
         return LogicSlot(source, kind, program, tuple((name, self._context[name].digest) for name in program.inserts))
 
     def _logic(self, slot: find.Slot, path: Path, kind: str) -> None:
         from batchflow.prompts.logic import LogicFault  # noqa: PLC0415 - jinja2 only where a slot needs it
 
         try:
-            self._slot(self._of(slot.name, kind, self._compiled().expression(slot.name)))
+            self._slot(self._of(slot.name, kind, self._compiled().expression(slot.name), path))
         except LogicFault as fault:
             self._fault(Place(path, slot.start), fault.cause, fault.remedy)
 
@@ -238,7 +246,7 @@ class _Compiler:
         if len(self.faults) > before:
             return
         try:
-            self._slot(self._of(source, "template", self._compiled().template(source)))
+            self._slot(self._of(source, "template", self._compiled().template(source), path))
         except LogicFault as fault:
             self._fault(Place(path, max(0, text.find(fault.name))), fault.cause, fault.remedy)
 

@@ -5,7 +5,8 @@ The quotes decide: a slot inside quotes is part of a text, a slot outside them s
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import isinf
 from typing import Any, Final
 
 from batchflow.errors import Fault, TemplateError
@@ -104,7 +105,10 @@ class JsonReader:
         if number := NUMBER.match(self._text, position):
             following = self._text[number.end() : number.end() + 1]
             if not (following.isalnum() or following in {".", "+", "-", "_"}):
-                return JsonNumber(number[0]), number.end()
+                try:
+                    return finite(number[0]), number.end()
+                except ValueError as error:
+                    raise self._wrong(position, str(error), "write a smaller number, or put it in quotes") from None
         word = match[0] if (match := _WORD.match(self._text, position)) else ""
         if word in _LITERALS:
             return _LITERALS[word], position + len(word)
@@ -221,6 +225,14 @@ def _not_a_value(word: str) -> tuple[str, str]:
     return f"{word!r} is no JSON value", f'put a text in quotes: "{word}"'
 
 
+def finite(text: str) -> JsonNumber:
+    """A JSON number. Errors: ValueError for one beyond every double: no server reads it, and Python may not either."""
+    number = JsonNumber(text)
+    if isinf(number):
+        raise ValueError("this number is larger than any that JSON readers take")
+    return number
+
+
 def read_pairs(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose keys must differ. Errors: ValueError."""
     members = dict(pairs)
@@ -229,12 +241,10 @@ def read_pairs(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def read_json(text: str) -> Any:
-    """JSON without slots (a cell); numbers keep their text. Errors: ValueError."""
+def read_json(text: str, *, whole: Callable[[str], Any] = finite) -> Any:
+    """JSON without slots (a cell); numbers keep their text. whole: what makes a whole number. Errors: ValueError."""
 
     def refuse(word: str) -> Any:
         raise ValueError(f"{word} is no JSON number")
 
-    return json.loads(
-        text, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=refuse, object_pairs_hook=read_pairs
-    )
+    return json.loads(text, parse_int=whole, parse_float=finite, parse_constant=refuse, object_pairs_hook=read_pairs)

@@ -17,10 +17,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchflow.prompts.context import Insert, Members, Table, Values
 from batchflow.prompts.near import closest, no_column
+from batchflow.prompts.reading import absent_members, compared_with_numbers
 
 MAX_RANGE: Final = 10_000
 MAX_CHARACTERS: Final = 10_000_000
 MAX_POWER: Final = 1000
+SHOWN_MEMBERS: Final = 10
 _RETURN: Final = "\ue00d"  # stands for CR while Jinja, which makes LF of it, reads a template
 _NAME_LIKE: Final = re.compile(r"[\w \-]+")
 _ALIKE: Final = 0.8
@@ -37,11 +39,14 @@ class LogicFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Something compiled. columns: those it reads, in the order of the header; inserts: those it reads, by name."""
+    """Something compiled. columns: those it reads, in the order of the header; inserts: those it reads, by name. notes:
+    what its author may want to know.
+    """
 
     template: jinja2.Template
     columns: tuple[str, ...]
     inserts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def text(self, values: Mapping[str, str]) -> str:
         """What a template with `{% … %}` gives for the cells of one row. Errors: any."""
@@ -106,6 +111,17 @@ def _tojson(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
+class _Undefined(jinja2.StrictUndefined):
+    """In the author's words where it is a member that an insert has not."""
+
+    @property
+    def _undefined_message(self) -> str:
+        if isinstance(self._undefined_obj, Members) and not self._undefined_hint:
+            names = list(self._undefined_obj)
+            return f"there is no member {self._undefined_name!r}; there are {', '.join(names[:SHOWN_MEMBERS])}"
+        return str(super()._undefined_message)
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**"})
 
@@ -129,7 +145,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 def _environment() -> _Environment:
     environment = _Environment(
-        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_finalize, cache_size=0
+        undefined=_Undefined, autoescape=False, keep_trailing_newline=True, finalize=_finalize, cache_size=0
     )
     environment.globals.clear()
     environment.globals.update(range=_range, dict=dict)
@@ -161,6 +177,7 @@ class Logic:
         output = tree.body[0]
         if len(tree.body) != 1 or not isinstance(output, nodes.Output) or len(output.nodes) != 1:
             raise LogicFault("this is not one expression", "write one expression between {{ and }}")
+        notes = self._notes(tree)
         try:
             columns, inserts = self._check(tree)
         except LogicFault:
@@ -169,7 +186,7 @@ class Logic:
                 raise self._no_column(source) from None
             raise
         assign = nodes.Assign(nodes.Name("result", "store", lineno=1), output.nodes[0], lineno=1)
-        return self._program(nodes.Template([assign], lineno=1), columns, inserts)
+        return self._program(nodes.Template([assign], lineno=1), columns, inserts, notes)
 
     def template(self, source: str) -> Program:
         """A whole text with `{% … %}`; what stands outside the signs of Jinja stays as it is. Errors: LogicFault."""
@@ -184,12 +201,19 @@ class Logic:
                 constant.value = constant.value.replace(_RETURN, "\r")
         if any(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends))):
             raise LogicFault("a template cannot take in other files", "write the text here", "{%")
-        return self._program(tree, *self._check(tree))
+        notes = self._notes(tree)
+        return self._program(tree, *self._check(tree), notes)
 
-    def _program(self, tree: nodes.Template, columns: tuple[str, ...], inserts: tuple[str, ...]) -> Program:
+    def _notes(self, tree: nodes.Template) -> tuple[str, ...]:
+        """To be asked first: what looks for names makes constants of lists."""
+        return tuple(dict.fromkeys(compared_with_numbers(tree, self._columns)))
+
+    def _program(
+        self, tree: nodes.Template, columns: tuple[str, ...], inserts: tuple[str, ...], notes: tuple[str, ...]
+    ) -> Program:
         tree.set_environment(self._environment)
         try:
-            return Program(self._environment.from_string(tree, self._inserts), columns, inserts)
+            return Program(self._environment.from_string(tree, self._inserts), columns, inserts, notes)
         except jinja2.TemplateError as error:
             raise LogicFault(_first_line(error), "correct the expression") from None
         except SyntaxError as error:
@@ -220,6 +244,8 @@ class Logic:
             if name not in known:
                 raise self._no_column(name)
         used |= names
+        for absent in absent_members(tree, {name: self._inserts[name] for name in inserts}):
+            raise LogicFault(absent.cause, absent.remedy, absent.written)
         return tuple(column for column in self._columns if column in used), inserts
 
     def _row_columns(self, tree: nodes.Template) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from batchflow.identity import json_bytes
-from batchflow.prompts.json_reader import NUMBER, read_json
+from batchflow.prompts.json_reader import NUMBER, finite, read_json
 
 _WORDS = ("true", "false", "null")
 _MAX_SHOWN = 60
@@ -26,11 +26,18 @@ def cell_value(cell: str, kind: str) -> bytes:
     if kind == "json":
         return _any_json(text)
     if kind != "boolean" and NUMBER.fullmatch(text):
-        return text.encode()
+        return _number(text)
     if text in (_WORDS if kind == "scalar" else _WORDS[:2] if kind == "boolean" else ()):
         return text.encode()
     wanted = {"scalar": "a number, true, false or null", "number": "a number", "boolean": "true or false"}[kind]
     raise NotAValue(f"{_shown(cell)} is not {wanted}", _remedy(text, kind))
+
+
+def _number(text: str) -> bytes:
+    try:
+        return finite(text).text.encode()
+    except ValueError as error:
+        raise NotAValue(f"{_shown(text)}: {error}", "write a smaller number") from None
 
 
 def _any_json(text: str) -> bytes:

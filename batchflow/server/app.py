@@ -6,11 +6,11 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.responses import FileResponse
-from starlette.routing import Match
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from batchflow.files import ShardFile
@@ -34,6 +34,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 METHOD_NOT_ALLOWED = 405
 _MONTH = 30 * DAY
+
+
+def _route(place: str, handler: Handler) -> Route:
+    method, path = place.split(" ")
+    route = Route(path, handler, methods=[method])
+    route.methods = {method}  # it adds HEAD to every GET by itself
+    return route
 
 
 class _Download(FileResponse):
@@ -67,8 +74,7 @@ class Api:
         self._stop = stop
         self._about = about
 
-    def application(self) -> FastAPI:
-        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    def application(self) -> Starlette:
         handlers: dict[str, Handler] = {
             "files.create": self._create_file,
             "files.list": self._list_files,
@@ -81,15 +87,18 @@ class Api:
             "batches.cancel": self._cancel_batch,
             **self._synchronous.handlers(),
         }
-        for event, handler in handlers.items():
-            method, path = ROUTES[event].split(" ")
-            app.add_api_route(path, self._struck(event, handler), methods=[method], response_model=None)
-        app.add_api_route("/openapi.json", self._described, methods=["GET"], response_model=None)
-        app.add_api_route("/admin/health", self._health, methods=["GET"], response_model=None)
-        app.add_api_route("/admin/audit", self._audit, methods=["GET"], response_model=None)
-        app.add_api_route("/admin/shutdown", self._shutdown, methods=["POST"], response_model=None)
-        app.add_exception_handler(ApiError, _refused)
-        app.add_exception_handler(HTTPException, _no_route)
+        served = {ROUTES[event]: self._struck(event, handler) for event, handler in handlers.items()}
+        served |= {
+            "GET /openapi.json": self._described,
+            "GET /admin/health": self._health,
+            "GET /admin/audit": self._audit,
+            "POST /admin/shutdown": self._shutdown,
+        }
+        app = Starlette(
+            routes=[_route(place, handler) for place, handler in served.items()],
+            exception_handlers={ApiError: _refused, HTTPException: _no_route},
+        )
+        app.router.redirect_slashes = False
         return app
 
     def _struck(self, event: str, handler: Handler) -> Handler:

@@ -283,4 +283,5 @@ def _planned(plan: Plan) -> RunRow:
         plan.requests,
         {UNSENT: plan.requests},
         plan.requests,
+        pilot=plan.sample is not None,
     )

@@ -27,7 +27,8 @@ _MARK: Final = "batchflow layout "
 TABLES: Final[dict[str, str]] = {
     "runs": """
         run_id VARCHAR, experiment VARCHAR, created_at TIMESTAMP, state VARCHAR, scope VARCHAR, simulated BOOLEAN,
-        model VARCHAR, fingerprint VARCHAR, requests BIGINT, outcomes JSON, owed BIGINT, cost_usd DOUBLE""",
+        model VARCHAR, fingerprint VARCHAR, requests BIGINT, outcomes JSON, owed BIGINT, cost_usd DOUBLE,
+        pilot BOOLEAN""",
     "batches": """
         run_id VARCHAR, round INTEGER, shard INTEGER, batch_id VARCHAR, status VARCHAR, created_at TIMESTAMP,
         in_progress_at TIMESTAMP, finalizing_at TIMESTAMP, ended_at TIMESTAMP, counts_total BIGINT,

@@ -61,7 +61,9 @@ class BatchRow(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """One run. created_at is ISO 8601; outcomes counts requests by outcome, owed kinds included."""
+    """One run. created_at is ISO 8601; outcomes counts requests by outcome, owed kinds included. pilot: not
+    all rows are asked.
+    """
 
     run_id: str
     experiment: str
@@ -75,3 +77,4 @@ class RunRow(NamedTuple):
     outcomes: Mapping[str, int]
     owed: int
     cost_usd: float | None = None
+    pilot: bool = False

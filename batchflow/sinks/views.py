@@ -58,11 +58,11 @@ def select_run(store: Store, run_id: str, part: Part | None = None) -> str:
 
 def current_runs(store: Store) -> list[str]:
     """One run of each experiment: what a model said goes before what was simulated, then complete before incomplete,
-    then the newest.
+    then one of all rows before a pilot, then the newest.
     """
     rows = store.rows(
         "SELECT run_id FROM runs QUALIFY row_number() OVER (PARTITION BY experiment ORDER BY simulated, "
-        "state = 'complete' DESC, created_at DESC, length(run_id) DESC, run_id DESC) = 1 ORDER BY experiment"
+        "state = 'complete' DESC, pilot, created_at DESC, length(run_id) DESC, run_id DESC) = 1 ORDER BY experiment"
     )
     return [run_id for (run_id,) in rows]
 

@@ -109,3 +109,9 @@ def pattern(path: Path) -> str:
 def parquet(path: Path) -> str:
     """A parquet file in a FROM clause. Folders called `a=b` are no columns."""
     return f"read_parquet({literal(pattern(path))}, hive_partitioning=false)"
+
+
+def said(error: Exception) -> str:
+    """What DuckDB says, on one line, without the name of the kind of error."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return first.partition(" Error: ")[2] or first

@@ -261,17 +261,58 @@ def count_shared(ours: Iterable[Others], theirs: Iterable[Others]) -> int:
         return shared
 
 
-def count_keys(requests: Iterable[Others], elsewhere: Iterable[Others]) -> tuple[int, int]:
-    """How many different request_keys there are among some requests, and how many of them nowhere else."""
+class Bought(NamedTuple):
+    """Final answers of one round of a run. Where they were taken over, origins says for each line where it was bought;
+    else that is `place` with the line's own custom_id.
+    """
+
+    requests: Others
+    place: str
+    origins: Iterable[tuple[str, str]] | None = None
+
+
+class Kept(NamedTuple):
+    """Requests of a run that have a final answer; those to which no other run has any; those to which others have
+    another one, but not this.
+    """
+
+    answers: int
+    only_here: int
+    other_answers: int
+
+
+def count_answers(here: Iterable[Bought], elsewhere: Iterable[Bought]) -> Kept:
+    """What of a run's answers others hold as well: the very answer, or one of their own to the same request. Of several
+    answers to a request the first one counts.
+    """
     with map_database() as con:
-        for name, parts in (("here", requests), ("elsewhere", elsewhere)):
-            con.execute(f"CREATE TABLE {name} (request_key VARCHAR)")
-            for part in parts:
-                con.execute(f"INSERT INTO {name} {select_others(con, part, 'request_key')}")
-        return con.execute(
-            "SELECT count(DISTINCT request_key), count(DISTINCT request_key) FILTER "
-            "(request_key NOT IN (SELECT request_key FROM elsewhere)) FROM here"
-        ).fetchall()[0]
+        con.execute("CREATE TABLE origins (custom_id VARCHAR, origin VARCHAR)")
+        for name, parts in (("here", here), ("elsewhere", elsewhere)):
+            con.execute(f"CREATE TABLE {name} (request_key VARCHAR, origin VARCHAR, position INTEGER)")
+            for position, part in enumerate(parts):
+                _add_bought(con, name, part, position)
+        return Kept(
+            *con.execute(
+                "SELECT count(*), count(*) FILTER (NOT kept AND NOT asked), count(*) FILTER (NOT kept AND asked) FROM ("
+                "SELECT request_key IN (SELECT request_key FROM elsewhere) AS asked, "
+                "arg_min(origin, position) IN (SELECT origin FROM elsewhere) AS kept FROM here GROUP BY request_key)"
+            ).fetchall()[0]
+        )
+
+
+def _add_bought(con: "DuckDBPyConnection", table: str, part: Bought, position: int) -> None:
+    asked = asked_as(con, part.requests.path)
+    requests = select_others(con, part.requests, f"request_key, {asked} AS asked")
+    if part.origins is None:
+        rows = f"SELECT request_key, concat_ws('/', $place, asked), $position FROM ({requests})"
+        con.execute(f"INSERT INTO {table} {rows}", {"place": part.place, "position": position})
+        return
+    con.execute("DELETE FROM origins")
+    with con.appender("origins") as appender:
+        for origin in part.origins:
+            appender.append_row(*origin)
+    rows = f"SELECT request_key, origin, $position FROM ({requests}) JOIN origins ON custom_id = asked"
+    con.execute(f"INSERT INTO {table} {rows}", {"position": position})
 
 
 class CellCount(NamedTuple):

@@ -8,14 +8,14 @@ from typing import Final
 from batchflow.errors import DataError, Fault, SpecError
 from batchflow.sources.delimited import Delimited
 from batchflow.sources.jsonl import JsonLines
+from batchflow.sources.parts import file_of
 from batchflow.sources.spreadsheet import Spreadsheet
 from batchflow.sources.statistics_file import StatisticsFile
 from batchflow.sources.table import Source
 from batchflow.sources.workshop import Exported, Workshop
 from batchflow.spec.data import DataSpec, is_address, kind_of
-from batchflow.spec.load import Spec
+from batchflow.spec.load import PATHS_COUNT, Spec
 
-_COUNTED: Final = "paths count from the folder of the experiment file"
 ALL_RESULTS: Final = "SELECT * FROM results"
 
 
@@ -33,7 +33,7 @@ def open_source(spec: Spec, workshop: Workshop) -> Source:
     if "*" in data.source and not path.exists():
         return _open_pattern(spec, data, workshop)
     if not path.is_file():
-        raise SpecError([_missing(spec, path)])
+        raise SpecError([spec.missing(("data", "source"), path)])
     return open_file(path, data.source, data, workshop)
 
 
@@ -45,7 +45,7 @@ def open_file(path: Path, shown: str, data: DataSpec, workshop: Workshop) -> Sou
         case "jsonl":
             return JsonLines(path, shown)
         case "spreadsheet":
-            return Spreadsheet(path, shown, data.sheet, data.range)
+            return Spreadsheet(path, shown, data.sheet, data.range, queried=data.query is not None)
         case "stats":
             return StatisticsFile(path, shown)
         case "parquet":
@@ -53,12 +53,12 @@ def open_file(path: Path, shown: str, data: DataSpec, workshop: Workshop) -> Sou
 
             return ParquetFile(path, shown)
         case "database":
-            return _open_database(path, shown, data.table)
+            return _open_database(path, shown, data.table, queried=data.query is not None)
         case None:
             raise AssertionError(f"{path.name}: the spec was checked before")
 
 
-def _open_database(path: Path, shown: str, table: str | None) -> Source:
+def _open_database(path: Path, shown: str, table: str | None, *, queried: bool) -> Source:
     """An SQLite or a DuckDB file: their names are used for both, their first bytes tell."""
     from batchflow.sources.relation import DuckTable  # noqa: PLC0415 - duckdb is heavy
     from batchflow.sources.sqlite import HEAD, SqliteTable  # noqa: PLC0415 - as above
@@ -66,9 +66,9 @@ def _open_database(path: Path, shown: str, table: str | None) -> Source:
     with path.open("rb") as handle:
         first = handle.read(len(HEAD))
     if first == HEAD:
-        return SqliteTable(path, shown, table)
+        return SqliteTable(path, shown, table, queried=queried)
     if first[8:12] == b"DUCK":
-        return DuckTable(path, shown, table)
+        return DuckTable(path, shown, table, queried=queried)
     cause = "the file is empty" if not first else "this is neither an SQLite nor a DuckDB file"
     raise DataError([Fault(shown, cause, "name a file of one of the two, or export the table as CSV")])
 
@@ -77,8 +77,8 @@ def _open_pattern(spec: Spec, data: DataSpec, workshop: Workshop) -> Source:
     shown = str(data.source)
     found = _matching(shown, spec.folder)
     if not found:
-        cause = f"no file matches {shown!r} in {spec.folder}"
-        raise SpecError([spec.fault(("data", "source"), cause, _COUNTED)])
+        cause = f"no file matches {shown!r} in {spec.where(spec.folder)}"
+        raise SpecError([spec.fault(("data", "source"), cause, PATHS_COUNT)])
     return _together(shown, found, spec, data, workshop)
 
 
@@ -136,12 +136,9 @@ def _open_named(spec: Spec, data: DataSpec, workshop: Workshop, name: str) -> So
         found = _matching(name, spec.folder)
         if found:
             return _together(name, found, spec, data, workshop)
+    file, part = file_of(spec.folder, name)
+    path = spec.folder / file
     if not path.is_file():
-        cause = f"the query names {name!r}, which is not in {spec.folder}"
-        raise SpecError([spec.fault(("data", "query"), cause, _COUNTED)])
-    return open_file(path, name, data, workshop)
-
-
-def _missing(spec: Spec, path: Path) -> Fault:
-    cause = "this is a folder, not a file" if path.is_dir() else f"there is no file {path.name!r} in {path.parent}"
-    return spec.fault(("data", "source"), cause, _COUNTED)
+        cause = f"the query names {file!r}, which is not in {spec.where(spec.folder)}"
+        raise SpecError([spec.fault(("data", "query"), cause, PATHS_COUNT)])
+    return open_file(path, file, data.model_copy(update=part), workshop)

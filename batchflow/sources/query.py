@@ -17,7 +17,9 @@ from batchflow.sources import sql
 from batchflow.sources.columns import resolve
 from batchflow.sources.database import identifier, literal, parquet
 from batchflow.sources.importing import Target
-from batchflow.sources.relation import PARQUET, Opened, Relation, lock_up, said, utc_connection
+from batchflow.sources.parts import file_of
+from batchflow.sources.relation import PARQUET, Opened, Relation, lock_up, utc_connection
+from batchflow.sources.selection import in_words
 from batchflow.sources.table import Reading, Source
 from batchflow.sources.workshop import Workshop
 
@@ -49,7 +51,7 @@ class Query(Relation):
         self._rows: Path | None = None
 
     def inspect(self) -> Reading:
-        reading = super().inspect()
+        reading = super().inspect()  # runs the query
         return replace(reading, notes=(*self._notes, *reading.notes))
 
     @contextmanager
@@ -78,7 +80,8 @@ class Query(Relation):
                 database.execute(f"COPY ({parsed.sql}\n) TO {literal(str(target))} (FORMAT parquet)")
             except duckdb.Error as error:
                 remedy = "correct the SQL; files are named from the folder of the experiment file, and lie in it"
-                raise SpecError([self._refuse(f"DuckDB: {said(error)}", remedy)]) from None
+                cause, remedy = in_words(error, self._query, remedy)
+                raise SpecError([self._refuse(f"DuckDB: {cause}", remedy)]) from None
         return target
 
     def _refuse_doubles(self, described: list[tuple[Any, ...]]) -> None:
@@ -90,13 +93,14 @@ class Query(Relation):
 
     def _view(self, name: str) -> str:
         """The SELECT that is a file of the project. Errors: SpecError, DataError."""
-        self._must_lie_inside(self._folder / name, name)
+        self._must_lie_inside(self._folder / file_of(self._folder, name)[0], name)
         source = self._open_table(name)
         for path in source.files():  # a pattern may lead through links
             self._must_lie_inside(path, name)
         if source.kind == PARQUET and len(source.files()) == 1:
             return _parquets(source.files())
         reading = source.inspect()
+        self._notes += tuple(f"{name}: {note}" for note in reading.notes if reading.beside)
         if source.kind == PARQUET:
             return _parquets(source.files())
         path = self._workshop.new_file(".parquet")

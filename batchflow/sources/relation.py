@@ -9,8 +9,9 @@ import duckdb
 
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
-from batchflow.sources.database import identifier, literal, parquet, private_connection
+from batchflow.sources.database import identifier, literal, parquet, private_connection, said
 from batchflow.sources.importing import Target
+from batchflow.sources.parts import SIGN
 from batchflow.sources.table import OneFile, Reading, columns_of, must_be_file
 
 ROW_GROUP: Final = 2048  # rows; one of long texts still fits easily into memory
@@ -96,9 +97,9 @@ class DuckTable(OneFile, Relation):
 
     kind = "duckdb"
 
-    def __init__(self, path: Path, shown: str, table: str | None) -> None:
+    def __init__(self, path: Path, shown: str, table: str | None, *, queried: bool = False) -> None:
         super().__init__(path, shown)
-        self._table = table
+        self._table, self._queried = table, queried
 
     @contextmanager
     def opened(self, scratch: Path | None) -> Iterator[Opened]:
@@ -114,7 +115,7 @@ class DuckTable(OneFile, Relation):
                 " WHERE table_catalog = 'source' ORDER BY table_schema <> 'main', table_schema, table_name"
             ).fetchall()
             names = {name if schema == "main" else f"{schema}.{name}": (schema, name) for schema, name in found}
-            schema, name = names[chosen(self.shown, list(names), self._table)]
+            schema, name = names[chosen(self.shown, list(names), self._table, queried=self._queried)]
             yield database, f"source.{identifier(schema)}.{identifier(name)}"
 
     def digest(self) -> str | None:
@@ -139,14 +140,11 @@ def lock_up(database: duckdb.DuckDBPyConnection, allowed: Sequence[str]) -> None
     database.execute("SET lock_configuration = true")
 
 
-def said(error: duckdb.Error) -> str:
-    """What DuckDB says, on one line, without the name of the kind of error."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return first.partition(" Error: ")[2] or first
+def chosen(shown: str, names: Sequence[str], wanted: str | None, *, queried: bool = False) -> str:
+    """The table to read: the one that is named, or the only one. queried: it is a query that names it.
 
-
-def chosen(shown: str, names: Sequence[str], wanted: str | None) -> str:
-    """The table to read: the one that is named, or the only one. Errors: DataError that lists them."""
+    Errors: DataError that lists them.
+    """
     listed = ", ".join(names)
     if not names:
         raise DataError([Fault(shown, "the file holds no table", "name another file")])
@@ -154,7 +152,8 @@ def chosen(shown: str, names: Sequence[str], wanted: str | None) -> str:
         if len(names) == 1:
             return names[0]
         cause = f"the file holds {len(names)} tables: {listed}"
-        raise DataError([Fault(shown, cause, f"name one of them under `data:`, e.g. `table: {names[0]}`")])
+        way = f"in the query, e.g. '{shown}{SIGN}{names[0]}'" if queried else f"under `data:`, e.g. `table: {names[0]}`"
+        raise DataError([Fault(shown, cause, f"name one of them {way}")])
     found = [name for name in names if name == wanted] or [name for name in names if name.lower() == wanted.lower()]
     if not found:
         raise DataError([Fault(shown, f"there is no table {wanted!r} in the file", f"its tables are: {listed}")])

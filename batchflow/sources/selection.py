@@ -2,19 +2,24 @@
 decided by DuckDB over the stored rows, out of memory where there are many.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchflow import files
-from batchflow.sources.database import identifier, literal, parquet, private_connection
+from batchflow.sources.choice import RowChoice, choose
+from batchflow.sources.database import identifier, literal, parquet, private_connection, said
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _NUMBER: Final = identifier("number of a condition")  # what no column and no factor is called
+MOST_JUDGED: Final = 10_000  # conditions; more would be felt
+# a name beside a number, where no cast stands before the sign
+_COMPARED: Final = re.compile(r'(?<![\w":])("(?:[^"]|"")+"|[^\W\d]\w*)\s*([<>]=?)\s*(-?[0-9]+(\.[0-9]+)?)')
 
 
 class BadCondition(ValueError):
@@ -29,6 +34,7 @@ class BadCondition(ValueError):
 class Rules:
     """What decides. columns: the stored names of the data's columns. factors: name -> type. conditions: number -> its
     cells in the order of the factors. where must all be true, of exclude none. strata is given for exact balance only.
+    choice_by: the stored names of the columns that a sample is drawn by.
     """
 
     columns: Sequence[str]
@@ -38,11 +44,13 @@ class Rules:
     exclude: Sequence[str] = ()
     strata: Sequence[str] | None = None
     seed: int = 0
+    choice: RowChoice = field(default=RowChoice())
+    choice_by: Sequence[str] = ()
 
     @property
     def plain(self) -> bool:
-        """Whether every condition is possible for every row, and nothing has to be balanced."""
-        return not self.where and not self.exclude and self.strata is None
+        """Whether every condition is possible for every row, and nothing has to be balanced or chosen."""
+        return not self.where and not self.exclude and self.strata is None and not self.choice
 
     def sql(self) -> str:
         """All conditions as one."""
@@ -51,8 +59,12 @@ class Rules:
         return " AND ".join([*kept, *left_out]) or "true"
 
 
-def check(rules: Rules) -> None:
-    """Raises BadCondition for the first condition that can be true of no table: syntax, unknown names, chance."""
+def check(rules: Rules) -> list[str]:
+    """Raises BadCondition for the first condition that can be true of no table: syntax, unknown names, chance.
+
+    Returns the conditions of `exclude` that leave everything in, whatever the rows: about factors alone, and true of no
+    combination of their levels.
+    """
     import duckdb  # noqa: PLC0415 - heavy; only what has conditions pays for it
 
     from batchflow.sources import sql  # noqa: PLC0415 - as above
@@ -60,23 +72,50 @@ def check(rules: Rules) -> None:
     with private_connection() as database:
         columns = "".join(f", {identifier(name)} VARCHAR" for name in rules.columns)
         database.execute(f"CREATE TABLE d (row_number BIGINT, row_id VARCHAR{columns})")
-        database.execute(_create_conditions(rules))
+        _fill_conditions(database, rules)
         _close(database)
-        known = f"the names are those of columns and factors: {', '.join([*rules.columns, *rules.factors])}"
-        for position, text in enumerate([*rules.where, *rules.exclude]):
+        for position, (text, tables) in enumerate(_conditions(rules)):
             try:
                 sql.check_condition(database, text)
-                database.execute(f"SELECT 1 FROM d, c WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
+                database.execute(f"SELECT 1 FROM {tables} WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
             except sql.Unfit as problem:
                 raise BadCondition(position, problem.cause, problem.remedy) from None
             except duckdb.Error as error:
-                raise BadCondition(position, _said(error), f"correct the condition; {known}") from error
+                remedy = f"correct the condition; {_names(rules, tables)}"
+                raise BadCondition(position, *in_words(error, text, remedy)) from error
+        return _idle(database, rules)
 
 
-def _create_conditions(rules: Rules) -> str:
-    """The statement that makes the table of conditions."""
+def _conditions(rules: Rules) -> list[tuple[str, str]]:
+    """Every SQL condition with the tables whose names it may use; that of the choice of rows comes last."""
+    design = [(text, "d, c") for text in (*rules.where, *rules.exclude)]
+    return [*design, (rules.choice.where, "d")] if rules.choice.where else design
+
+
+def _names(rules: Rules, tables: str) -> str:
+    """What a condition over these tables may name."""
+    if tables == "d":
+        return f"the names are those of columns: {', '.join(rules.columns)}"
+    return f"the names are those of columns and factors: {', '.join([*rules.columns, *rules.factors])}"
+
+
+def _idle(database: "DuckDBPyConnection", rules: Rules) -> list[str]:
+    import duckdb  # noqa: PLC0415 - heavy; only what has conditions pays for it
+
+    found = []
+    for text in rules.exclude if 0 < len(rules.conditions) <= MOST_JUDGED else ():
+        with suppress(duckdb.Error):  # a column, or a cast that fails for a level, which is said elsewhere
+            if not database.execute(f"SELECT 1 FROM c WHERE CAST(({text}\n) AS BOOLEAN) LIMIT 1").fetchall():
+                found.append(text)
+    return found
+
+
+def _fill_conditions(database: "DuckDBPyConnection", rules: Rules) -> None:
+    """The table of conditions."""
     factors = "".join(f", {identifier(name)} {type_}" for name, type_ in rules.factors.items())
-    return f"CREATE TABLE c ({_NUMBER} INTEGER{factors})"
+    database.execute(f"CREATE TABLE c ({_NUMBER} INTEGER{factors})")
+    with database.appender("c") as appender:
+        appender.append_rows([(number, *cells) for number, cells in rules.conditions.items()])
 
 
 def _close(database: "DuckDBPyConnection") -> None:
@@ -85,8 +124,18 @@ def _close(database: "DuckDBPyConnection") -> None:
     database.execute("SET lock_configuration = true")
 
 
-def _said(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def in_words(error: Exception, text: str, otherwise: str) -> tuple[str, str]:
+    """Cause and remedy of DuckDB's error about SQL of the user's. otherwise: the remedy of those that do not come from
+    cells being text.
+    """
+    cause = said(error)
+    if "VARCHAR" not in cause or "explicit" not in cause:
+        return cause, otherwise
+    found = list(_COMPARED.finditer(text))
+    if len(found) != 1:
+        return cause, "cells are text: make numbers of them, e.g. age::int > 30"
+    name, sign, number, decimals = found[0].groups()
+    return cause, f"cells are text: write {name}::{'double' if decimals else 'int'} {sign} {number}"
 
 
 class Selection:
@@ -106,9 +155,8 @@ class Selection:
             try:
                 self._decide()
             except duckdb.Error as error:
-                raise BadCondition(
-                    self._failing(), _said(error), "cells are text: guard casts with try_cast(…)"
-                ) from error
+                cause, remedy = in_words(error, "", "cells are text: guard casts with try_cast(…)")
+                raise BadCondition(self._failing(), cause, remedy) from error
             self._stack = self._stack.pop_all()
         return self
 
@@ -116,9 +164,7 @@ class Selection:
         rules, database = self._rules, self._database
         names = "".join(f", {identifier(name)}" for name in rules.columns)
         database.execute(f"CREATE TABLE d AS SELECT row_number, row_id{names} FROM {parquet(self._rows)}")
-        database.execute(_create_conditions(rules))
-        with database.appender("c") as appender:
-            appender.append_rows([(number, *cells) for number, cells in rules.conditions.items()])
+        _fill_conditions(database, rules)
         _close(database)
 
     def _decide(self) -> None:
@@ -137,15 +183,18 @@ class Selection:
                 "GROUP BY row_number) p ON p.row_number = d.row_number) ORDER BY row_number"
             )
         self._database.execute(f"CREATE TABLE pairs AS {query}")
+        if rules.choice:
+            # after the assignment: whoever is left has the condition that the whole study gives
+            choose(self._database, rules.choice, rules.choice_by)
+            self._database.execute("DELETE FROM pairs WHERE row_number NOT IN (SELECT row_number FROM chosen)")
 
     def _failing(self) -> int:
         """The position of the condition that fails for some row."""
         import duckdb  # noqa: PLC0415 - as above
 
-        texts = [*self._rules.where, *self._rules.exclude]
-        for position, text in enumerate(texts):
+        for position, (text, tables) in enumerate(_conditions(self._rules)):
             try:
-                self._database.execute(f"SELECT count(*) FROM d, c WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
+                self._database.execute(f"SELECT count(*) FROM {tables} WHERE CAST(({text}\n) AS BOOLEAN)").fetchall()
             except duckdb.Error:
                 return position
         return 0

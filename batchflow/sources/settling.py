@@ -14,6 +14,7 @@ from batchflow.sources.maps import (
     Finished,
     MapWriter,
     Others,
+    asked_as,
     key_values,
     publish,
     select_others,
@@ -67,8 +68,10 @@ class SettlingWriter(MapWriter):
 
     def settle(self, scope: str, endpoint: str, *, share: bool, finals: Iterable[Settled]) -> None:
         """Give every request its draw and key, and find the answers there are."""
-        draw = "1" if share else f"row_number() OVER (PARTITION BY body_sha256 {ROW_ORDER})"
-        leader = f"first_value(custom_id) OVER (PARTITION BY body_sha256 {ROW_ORDER})" if share else "custom_id"
+        draw, leader = f"row_number() OVER (PARTITION BY body_sha256 {ROW_ORDER})", "custom_id"
+        if share:  # between rows and conditions; replicates are there to be draws of their own
+            draw = "dense_rank() OVER (PARTITION BY body_sha256 ORDER BY replicate)"
+            leader = f"first_value(custom_id) OVER (PARTITION BY body_sha256, replicate {ROW_ORDER})"
         self._con.execute(
             f"CREATE TABLE keyed AS SELECT * EXCLUDE (shard, line), {KEY} AS request_key FROM "
             f"(SELECT *, {draw} AS draw, {leader} AS {ASKED_AS} FROM built)",
@@ -79,9 +82,10 @@ class SettlingWriter(MapWriter):
         )
         for final in finals:
             where = f"{final.run}, {final.round}, {final.shard}"
-            theirs = select_others(self._con, final.requests, "request_key, custom_id")
+            line = asked_as(self._con, final.requests.path)  # where one serves several, the others have no answer
+            theirs = select_others(self._con, final.requests, f"request_key, {line} AS theirs")
             self._con.execute(
-                f"INSERT INTO final SELECT request_key, custom_id, {where} FROM ({theirs}) "
+                f"INSERT INTO final SELECT request_key, theirs, {where} FROM ({theirs}) "
                 "SEMI JOIN keyed USING (request_key)"
             )
         self._con.execute(

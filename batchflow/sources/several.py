@@ -45,6 +45,7 @@ class Several:
             drop_blank=first.drop_blank,
             notes=(_told(self._parts), *notes),
             options=tuple(options),
+            beside=first.beside,
         )
 
     def _readings(self) -> list[Reading]:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from batchflow.errors import DataError, Fault
 from batchflow.sources import text
 from batchflow.sources.cells import range_of
+from batchflow.sources.parts import SIGN
 from batchflow.sources.table import OneFile, Reading, columns_of, must_be_file, not_installed
 
 if TYPE_CHECKING:
     from batchflow.sources.importing import Target
 
 _EXCERPT: Final = 100
+_TOLD: Final = 5  # sheets that are named one by one
 
 
 class Spreadsheet(OneFile):
@@ -25,25 +27,40 @@ class Spreadsheet(OneFile):
 
     kind = "spreadsheet"
 
-    def __init__(self, path: Path, shown: str, sheet: str | None = None, cells: str | None = None) -> None:
+    def __init__(
+        self, path: Path, shown: str, sheet: str | None = None, cells: str | None = None, *, queried: bool = False
+    ) -> None:
         super().__init__(path, shown)
-        self._sheet, self._cells = sheet, cells
+        self._sheet, self._cells, self._queried = sheet, cells, queried
         self._rows: list[tuple[int, list[Any]]] | None = None  # with their numbers, the header first
         self._named = ""
+        self._others: list[str] = []  # sheets that nobody asked for
 
     def inspect(self) -> Reading:
-        rows, notes = self._read()
+        rows = self._read()
         if not rows:
-            raise DataError([Fault(self.shown, f"the sheet {self._named!r} holds nothing", "name another sheet")])
+            remedy = "name another sheet" + (f": {_some(self._others)}" if self._others else "")
+            raise DataError([Fault(self.shown, f"the sheet {self._named!r} holds nothing", remedy)])
         header = self._header(rows)
         columns = columns_of(header, lambda cause, remedy: self._fault(cause, remedy, 0))
         if len(rows) == 1:
             raise DataError([self._fault("there is a header and no rows", "add at least one row below the header", 0)])
         self._refuse_cells_outside(rows, len(columns))
-        return Reading("", columns, False, tuple(notes), (self._named, self._cells or ""))
+        beside = self._beside()
+        notes = (beside,) if beside else ()
+        return Reading("", columns, False, notes, (self._named, self._cells or ""), beside)
+
+    def _beside(self) -> str:
+        """A word on the sheets that are left out; empty where there are none, or one was named."""
+        if not self._others:
+            return ""
+        way = "`sheet` under `data:` names another"
+        if self._queried:
+            way = f"the query names another by '{self.shown}{SIGN}{self._others[0]}'"
+        return f"the sheet {self._named!r} is read, and not {_some(self._others)} ({way})"
 
     def read(self, reading: Reading, target: "Target") -> tuple[int, str]:
-        rows, _ = self._read()
+        rows = self._read()
         width = len(reading.columns)
         return target.fill(_as_text(row, width) for _, row in rows[1:])
 
@@ -53,7 +70,7 @@ class Spreadsheet(OneFile):
 
     def _fault(self, cause: str, remedy: str, row: int) -> Fault:
         """A fault at a row of the table (0: the header), named as the spreadsheet program names it."""
-        rows, _ = self._read()
+        rows = self._read()
         number, cells = rows[row]
         excerpt = " | ".join(cell_text(cell) for cell in cells)[:_EXCERPT]
         return Fault(f"{self.shown}, sheet {self._named!r}, row {number}", f"{cause} [{excerpt}]", remedy)
@@ -78,19 +95,14 @@ class Spreadsheet(OneFile):
         if outside:
             raise DataError(outside[:20])
 
-    def _read(self) -> tuple[list[tuple[int, list[Any]]], list[str]]:
-        """The rows that hold anything, with their numbers in the sheet; and what is to be said about that."""
-        notes: list[str] = []
+    def _read(self) -> list[tuple[int, list[Any]]]:
+        """The rows that hold anything, with their numbers in the sheet."""
         if self._rows is None:
             must_be_file(self._path, self.shown)
-            self._rows, others = self._load()
-            if others:
-                left = f"{others} more are left out (`sheet` under `data:` names another)"
-                notes.append(f"the sheet {self._named!r} is read; {left}")
-        return self._rows, notes
+            self._rows = self._load()
+        return self._rows
 
-    def _load(self) -> tuple[list[tuple[int, list[Any]]], int]:
-        """The rows, and the number of sheets that nobody asked for."""
+    def _load(self) -> list[tuple[int, list[Any]]]:
         try:
             import python_calamine as calamine  # noqa: PLC0415 - an extra, and only for such files
         except ImportError as error:
@@ -105,7 +117,9 @@ class Spreadsheet(OneFile):
         except (calamine.CalamineError, OSError, IndexError) as error:
             cause = f"the file cannot be read: no spreadsheet program wrote it, or it is damaged or encrypted ({error})"
             raise self._unreadable(cause, "save it there anew as .xlsx without a password, or as CSV") from error
-        return list(self._within(rows)), len(names) - 1 if self._sheet is None else 0
+        if self._sheet is None:
+            self._others = [name for name in names if name != self._named]
+        return list(self._within(rows))
 
     def _within(self, rows: list[list[Any]]) -> Iterator[tuple[int, list[Any]]]:
         """The rows of the range that hold anything, cut to its columns, and no empty column on the left."""
@@ -128,6 +142,11 @@ def _sheets(wanted: str, names: Sequence[str]) -> str:
     close = get_close_matches(wanted.lower(), [name.lower() for name in names], n=1)
     meant = next((name for name in names if close and name.lower() == close[0]), None)
     return (f"did you mean {meant!r}? " if meant else "") + f"its sheets are {', '.join(names)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = [f"{len(names) - _TOLD} more"] if len(names) > _TOLD else []
+    return ", ".join([*map(repr, names[:_TOLD]), *more])
 
 
 def _as_text(row: Sequence[Any], width: int) -> list[str | None]:

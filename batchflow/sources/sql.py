@@ -11,7 +11,8 @@ from typing import Any, Final
 import duckdb
 
 from batchflow.sources.database import connection, literal
-from batchflow.spec.data import is_address, kind_of
+from batchflow.sources.parts import is_file_name
+from batchflow.spec.data import is_address
 
 # the functions whose first argument is a path, a pattern, or a list of them
 _READERS: Final = frozenset({
@@ -63,7 +64,7 @@ def parse(query: str, folder: Path) -> Parsed:
         for node in nodes
         if node.get("type") == "BASE_TABLE" and len(node["qualified_name"]["path"]) == 1
     ]
-    found = tuple(dict.fromkeys(name for name in names if kind_of(name) is not None))
+    found = tuple(dict.fromkeys(filter(is_file_name, names)))
     statement = duckdb.extract_statements(_absolute(query, nodes, folder))[0].query
     return Parsed(statement.strip().rstrip(";"), found)
 

@@ -23,9 +23,9 @@ class SqliteTable(OneFile):
 
     kind = "sqlite"
 
-    def __init__(self, path: Path, shown: str, table: str | None) -> None:
+    def __init__(self, path: Path, shown: str, table: str | None, *, queried: bool = False) -> None:
         super().__init__(path, shown)
-        self._table = table
+        self._table, self._queried = table, queried
 
     def inspect(self) -> Reading:
         must_be_file(self._path, self.shown)
@@ -58,9 +58,12 @@ class SqliteTable(OneFile):
                     "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite~_%'"
                     " ESCAPE '~' ORDER BY rowid"
                 ).fetchall()
-                name = chosen(self.shown, [row[0] for row in found], self._table)
+                name = chosen(self.shown, [row[0] for row in found], self._table, queried=self._queried)
                 yield database.execute(f"SELECT * FROM {identifier(name)}")
         except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                held = Fault(self.shown, "another program holds the file", "close that program and run again")
+                raise DataError([held]) from error
             cause = f"the file cannot be read: {error}"
             raise DataError([Fault(self.shown, cause, "check that it is whole, or export it as CSV")]) from error
 

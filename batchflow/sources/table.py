@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 SHOWN_FAULTS: Final = 20
 MOST_COLUMNS: Final = 2_000  # more than a table of any study; DuckDB needs memory for each, however few the rows
 _TOLD: Final = 3  # renamed columns that are told one by one
+_LISTED: Final = 10  # names in one note; of more, only the first ones
+_FIRST: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a table is to be read. drop_blank: one leading blank of every value is dropped (design.md, "Cells").
-    options: whatever else decides how rows are read, such as the sheet.
+    options: whatever else decides how rows are read, such as the sheet. beside: in words, which table was read where
+    nobody said which of those in the file.
     """
 
     delimiter: str
@@ -28,6 +31,7 @@ class Reading:
     drop_blank: bool
     notes: tuple[str, ...]
     options: tuple[str, ...] = ()
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,15 @@ def renamed(columns: Sequence[Column]) -> Iterator[str]:
         for column in found:
             yield f"the column {column.name!r} is called {column.results!r} in the table of results"
         return
-    names = ", ".join(f"{column.name!r} ({column.results!r})" for column in found)
+    names = shortened([f"{column.name!r} ({column.results!r})" for column in found])
     yield f"these columns have another name in the table of results: {names}"
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The names, or the first few of many with their number."""
+    if len(names) <= _LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_FIRST])} … ({len(names):,} in all)"
 
 
 def must_be_file(path: Path, shown: str) -> None:

@@ -30,6 +30,8 @@ _CALLED: Final[Mapping[Kind, str]] = {
 _FOR: Final[Mapping[str, Kind]] = {
     "encoding": "delimited", "sheet": "spreadsheet", "range": "spreadsheet", "table": "database"
 }  # fmt: skip
+# how a query says it
+_IN_QUERIES: Final = {"sheet": "from 'book.xlsx#Sheet 2'", "table": "from 'panel.sqlite#people'"}
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _SIGNED: Final = re.compile(r"signature|^sig$|token|key|password|secret|credential", re.IGNORECASE)
 RANGE: Final = re.compile(r"\$?([A-Za-z]{1,3})\$?([1-9][0-9]*)?(?::\$?([A-Za-z]{1,3})\$?([1-9][0-9]*)?)?")
@@ -153,7 +155,10 @@ class DataSpec(Strict):
         if not fits or (source is None and info.data["query"] is None):
             what = "the results of a run" if source is None else f"`{source}`"
             what = "a query" if info.data["query"] is not None else what
-            raise refuse(f"{KEY} is for {_CALLED[wanted]}, not for {what}", "remove the line", at_key=True)
+            remedy = "remove the line"
+            if info.data["query"] is not None and info.field_name in _IN_QUERIES:
+                remedy = f"name it in the query, behind the file: {_IN_QUERIES[info.field_name]}"
+            raise refuse(f"{KEY} is for {_CALLED[wanted]}, not for {what}", remedy, at_key=True)
         return value
 
     @field_validator("encoding")

@@ -12,7 +12,7 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-SqlConditions = Annotated[
+OneOrMore = Annotated[
     list[Text],
     BeforeValidator(_as_list),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
@@ -63,13 +63,13 @@ class DesignSpec(Strict):
         description="Groups of factors that vary together, level by level, in place of being crossed.",
         examples=[[["frame", "price"]]],
     )
-    where: SqlConditions = Field(
+    where: OneOrMore = Field(
         default=[],
         description="SQL conditions (DuckDB) over columns and factors: asked are only combinations of row and "
         "condition for which all are true. Cells are text: age::int > 30.",
         examples=["country = 'DE' OR price = 3"],
     )
-    exclude: SqlConditions = Field(
+    exclude: OneOrMore = Field(
         default=[],
         description="SQL conditions over columns and factors: combinations for which one is true are left out.",
         examples=["model = 'gpt-4o' AND temperature = 1"],
@@ -86,11 +86,11 @@ class DesignSpec(Strict):
     balance: Literal["hash", "exact"] = Field(
         default="hash",
         validate_default=True,
-        description="For between. hash: about equal numbers in each condition, for ever. exact: equal numbers, within "
-        "strata too; adding rows then assigns rows anew.",
+        description="For between. hash: by chance, about equal numbers where rows are many, and for ever. exact: equal "
+        "numbers, within strata too, for small tables; adding rows then assigns rows anew.",
         examples=["exact"],
     )
-    strata: list[Text] = Field(
+    strata: OneOrMore = Field(
         default=[],
         description="For balance: exact. Columns of the data within whose combinations conditions are balanced.",
         examples=[["gender"]],

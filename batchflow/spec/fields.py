@@ -27,6 +27,16 @@ _RANGE: Final = re.compile(rf"{_WRITTEN}\s*\.\.\s*{_WRITTEN}")
 _NEARLY_A_RANGE: Final = re.compile(rf"{_WRITTEN}\s*(?:\.\.\.|\u2026|\u2013|\u2014|-|:|to)\s*{_WRITTEN}")
 _LIST_OF: Final = "list of"
 _OTHERS: Final = frozenset({"description", "nullable"})
+# what others say beside `type` -> what it is called here
+_OTHERS_MEANT: Final = {
+    **dict.fromkeys(("comment", "note", "help", "hint", "label", "title", "instruction"), "description"),
+    **dict.fromkeys(("null", "optional", "required", "missing"), "nullable"),
+}
+_IN_SCHEMAS: Final = {
+    **dict.fromkeys(("enum", "choices", "options", "values", "levels"), "write choices as the type: type: [a, b]"),
+    **dict.fromkeys(("minimum", "maximum", "min", "max", "range"), "write a range as the type: type: 1..7"),
+    **dict.fromkeys(("items", "list"), "write what the list holds: list of text"),
+}
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _LARGEST: Final = 2**63  # what a column of whole numbers holds
 _SHOWN: Final = 40
@@ -98,8 +108,13 @@ def _type_meant(word: str) -> str:
             return f"for choices write a list: [{', '.join(part.strip() for part in word.split(sign)[:5])}]"
     if word == _LIST_OF:
         return "say of what: list of text"
-    near = _MEANT.get(word.lower()) or next(iter(difflib.get_close_matches(word.lower(), _SIMPLE, 1)), "")
+    near = _nearly(word)
     return f"write {near}" if near else f"write one of these: {_TYPES}"
+
+
+def _nearly(word: str) -> str:
+    """The simple type that was probably meant."""
+    return _MEANT.get(word.lower()) or next(iter(difflib.get_close_matches(word.lower(), _SIMPLE, 1)), "")
 
 
 def _of_range(low: str, high: str, within: Path) -> Schema:
@@ -115,6 +130,11 @@ def _of_range(low: str, high: str, within: Path) -> Schema:
 def _of_choices(choices: Sequence[Any], within: Path) -> Schema:
     if not choices:
         raise refuse(f"{KEY} has no choices", "write at least one: [yes, no]", within=within)
+    if len(choices) == 1 and isinstance(choices[0], str) and _is_type(choices[0]):
+        word = choices[0].strip()
+        cause = f"{KEY}: a list holds choices, and the only one here is `{_short(word)}`, which is a type"
+        listed = "" if word.startswith(_LIST_OF) else f"; for a list of such: {_LIST_OF} {word.removesuffix('?')}"
+        raise refuse(cause, f"did you mean the type? Write {_short(word)} without brackets{listed}", within=within)
     for position, choice in enumerate(choices):
         place = (*within, position)
         if isinstance(choice, bool):
@@ -149,7 +169,32 @@ def _of_mapping(field: Mapping[str, Any], within: Path) -> Schema:
                 raise refuse(f"{KEY} can be read in two ways", remedy, within=within)
             inner = field_schema(field[kind], (*within, kind))
             return _described(_array(inner) if kind == _LIST_OF else inner, others, within)
+        if kind in field and (stranger := _stranger(others)) is not None:
+            cause = f"{KEY}: beside `{kind}` stand only `description` and `nullable`"
+            raise refuse(cause, _beside_meant(stranger), within=(*within, stranger), at_key=True)
     return object_schema(field, within)
+
+
+def _stranger(others: Mapping[str, Any]) -> str | None:
+    """What makes neither the long form of a type nor an object of what stands beside `type`; None if nothing does."""
+    unknown = [name for name in others if name not in _OTHERS]
+    if not all(name in unknown or _is_type(member) for name, member in others.items()):
+        return next(iter(unknown), None)  # a description in words: it is the long form
+    for name in unknown:
+        member = others[name]
+        misspelt = isinstance(member, str) and _nearly(member)  # which is said as such
+        if not (_is_type(member) or misspelt) or (name == "enum" and isinstance(member, list)):
+            return name
+    return None
+
+
+def _beside_meant(name: str) -> str:
+    word = name.lower()
+    meant = _OTHERS_MEANT.get(word) or next(iter(difflib.get_close_matches(word, _OTHERS, 1)), "")
+    if len(word) > 2 and "description".startswith(word):  # noqa: PLR2004 - desc, descr
+        meant = "description"
+    own = f"for a field of that name write its type: {name}: text"
+    return f"did you mean {meant}? {own[0].upper()}{own[1:]}" if meant else _IN_SCHEMAS.get(word, own)
 
 
 def _all_types(others: Mapping[str, Any]) -> bool:

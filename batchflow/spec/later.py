@@ -8,7 +8,6 @@ NOT_YET: Final = "is not supported yet"
 KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
     (): {
         "budget": "remove it; `batchflow plan` shows how many requests would be sent, `run` asks before it sends them",
-        "sample": "remove it; to try a few rows, point `data.source` to a smaller file",
         "stages": "remove it; run one experiment after the other",
     },
     ("data",): {

@@ -21,6 +21,7 @@ from batchflow.spec.source_text import SourceText
 from batchflow.spec.yaml_faults import NotReadable, refuse_damaged
 from batchflow.spec.yaml_tree import MAX_FAULTS, Node, read_tree
 
+PATHS_COUNT: Final = "paths count from the folder of the experiment file"
 LARGEST_FILE: Final = 4_000_000  # bytes; tables and long templates have files of their own
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -48,6 +49,16 @@ class Spec:
     def fault(self, loc: Loc, cause: str, remedy: str, *, key: bool = False, inside: int = 0) -> Fault:
         """A fault at the value of a key path such as ("data", "source"), as `Places.fault` has it."""
         return self._places.fault(loc, cause, remedy, key=key, inside=inside)
+
+    def where(self, folder: Path) -> str:
+        """A folder as its reader knows it, for what is not in it."""
+        return f"the folder of {self.path.name}" if folder == self.folder else str(folder)
+
+    def missing(self, loc: Loc, path: Path) -> Fault:
+        """A fault at a key that names a file which is not there, or a folder."""
+        nothing = f"there is no file {path.name!r} in {self.where(path.parent)}"
+        cause = "this is a folder, not a file" if path.is_dir() else nothing
+        return self.fault(loc, cause, PATHS_COUNT)
 
 
 def load_spec(path: Path) -> Spec:

@@ -17,6 +17,7 @@ from batchflow.spec.data import DataSpec
 from batchflow.spec.design import DesignSpec
 from batchflow.spec.endpoints import CHAT, Endpoint
 from batchflow.spec.provider import LOCAL, ProviderSpec
+from batchflow.spec.sample import SampleSpec
 from batchflow.spec.units import Duration, LongDuration, Size
 
 SPEC_VERSION: Final = 1
@@ -173,10 +174,16 @@ class Experiment(Strict):
         description="Under which conditions each row is asked, and how often. Without it: once, as the template says.",
         examples=[{"factors": {"temperature": [0, 1]}, "replicates": 2}],
     )
+    sample: SampleSpec | None = Field(
+        default=None,
+        description="A pilot: so many rows in place of all. Without it all are asked, and the answers of the pilot are "
+        "taken over. `--sample N` says it for one command.",
+        examples=[{"n": 20, "by": ["country"]}],
+    )
     duplicates: Literal["separate", "share"] = Field(
         default="separate",
         description="Prompts that are equal to the byte: ask each (separate), or ask once and use the answer for all "
-        "(share).",
+        "(share); replicates are asked each.",
         examples=["share"],
     )
     reuse: Literal["project", "none"] = Field(

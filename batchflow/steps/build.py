@@ -164,11 +164,19 @@ def build_first(
     else:
         built = _build_plain(study, folder, rendered)
     if not built.requests:
-        raise SpecError([
-            study.spec.fault(("design",), "the design leaves no request: no row is asked under any condition",
-                             "widen `where`, or narrow `exclude`")
-        ])  # fmt: skip
+        raise SpecError([_asks_nobody(study)])
     return built
+
+
+def _asks_nobody(study: Study) -> Fault:
+    if study.choice:
+        cause = f"{study.choice.words()}: no row is left to be asked"
+        return Fault(str(study.spec.path), cause, "choose other rows, or more of them")
+    return study.spec.fault(
+        ("design",),
+        "the design leaves no request: no row is asked under any condition",
+        "widen `where`, or narrow `exclude`",
+    )
 
 
 def _cutter(study: Study, folder: RunFolder) -> ShardCutter:

@@ -91,6 +91,7 @@ class Loader:
             outcomes=dict(account.outcomes),
             owed=account.owed.total(),
             cost_usd=None,
+            pilot=self._plan.sample is not None,
         )
 
     def _difference(self, sink: Sink, state: RunState) -> str:

@@ -14,8 +14,9 @@ from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.shards import Shard
 from batchflow.results.account import Reading
+from batchflow.results.lines import records
 from batchflow.results.taken import unwrap, wrap
-from batchflow.sources.maps import Others
+from batchflow.sources.maps import Bought, Others
 from batchflow.sources.settling import Settled, SettlingWriter, Taken
 from batchflow.steps.base import StepName
 from batchflow.steps.collect import check_evidence, read_shard
@@ -49,6 +50,20 @@ class Prior:
             if ids:
                 yield shard, Others(path, ids=ids)
 
+    def bought(self) -> Iterator[Bought]:
+        """The final outcomes with where each was bought, newest round first."""
+        for shard, requests in self.finals():
+            origins = self._origins(shard) if shard.round == TAKEN_ROUND else None
+            yield Bought(requests, _place(self.folder.run, shard.round), origins)
+
+    def _origins(self, shard: ShardState) -> Iterator[tuple[str, str]]:
+        """Of answers taken over: custom_id here, and where it was bought."""
+        for file in (shard.collected or {})["files"]:
+            for _, record in records(self.folder.responses / file["name"]):
+                if (found := unwrap(record)) is not None:
+                    origin = found[1]
+                    yield found[0], f"{_place(origin['run'], origin['round'])}/{origin['custom_id']}"
+
     def owed(self) -> Iterator[Others]:
         """The requests that the newest round has left owed, as far as it is on disk: the next one asks them."""
         for shard in self.state.shards(self.state.round):
@@ -65,6 +80,11 @@ class Prior:
                 hint="response files are evidence and never edited: put it back from a backup, or write `reuse: none`: "
                 "then everything is bought again",
             ) from error
+
+
+def _place(run: str, round_: int) -> str:
+    """Where an answer was bought, but for its custom_id."""
+    return f"{run}/{round_}"
 
 
 def _reading(prior: Prior, shard: ShardState, *, raw: bool = False) -> Reading:

@@ -160,7 +160,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; sys.argv = ['batchflow', '--help']\n"
         "from batchflow.cli.app import app\n"
         "try: app()\nexcept SystemExit: pass\n"
-        "heavy = {'openai', 'duckdb', 'batchflow.spec.model', 'fastapi', 'uvicorn', 'jinja2', 'httpx2', 'rich'}\n"
+        "heavy = {'openai', 'duckdb', 'batchflow.spec.model', 'starlette', 'uvicorn', 'jinja2', 'httpx2', 'rich'}\n"
         "sys.stderr.write(' '.join(sorted(heavy & set(sys.modules))))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

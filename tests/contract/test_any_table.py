@@ -295,6 +295,8 @@ def test_the_results_of_another_run_are_data(tmp_path: Path, run: Run) -> None:
     assert [row[header.index("data_row_id")] for row in rows] == ["007", "008", "009"]
     assert {row[header.index("outcome")] for row in rows} == {"answered"}
     assert {row[header.index("simulated")] for row in rows} == {"true"}
+    told = [line for line in ended.stderr.splitlines() if "columns" in line and line.startswith("note:")]
+    assert all(" in all)" in line and len(line) < 300 for line in told), told
 
 
 def test_a_run_without_answers_is_no_data(tmp_path: Path, run: Run, zygote: Zygote) -> None:
@@ -302,6 +304,12 @@ def test_a_run_without_answers_is_no_data(tmp_path: Path, run: Run, zygote: Zygo
     ended, _, _ = run({"run": "nothing"}, ["id"], folder=folder)
     assert ended.status == 3
     assert "there is no run 'nothing'" in ended.stderr
+    never = _people(tmp_path / "never")
+    (never / "experiment.yaml").write_text((folder / "experiment.yaml").read_text())
+    ended, _, _ = run({"run": "../never"}, ["id"], folder=folder)
+    assert ended.status == 3
+    assert "the study ../never was never run" in ended.stderr
+    assert "run that study first: `batchflow run" in ended.stderr
     first, _, _ = run({"source": "people.csv"}, ["id"], folder=folder)
     name = first.json()["run"]
     (folder / "results.duckdb").unlink()

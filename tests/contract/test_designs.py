@@ -123,6 +123,14 @@ def test_everything_taken_over_needs_no_call(make_study: Make) -> None:
     assert (record["state"], record["batches"], record["up_to_date"]) == ("complete", 0, False)
     assert study.server.audit()["calls"] == calls
     assert study.query("SELECT count(*) FROM results WHERE experiment = 'renamed'") == [(12,)]
+    listed = {each["run"]: each["state"] for each in study.run("runs", "--json").json()["runs"]}
+    assert listed[record["run"]] == "complete"
+    planned = study.run("plan", "experiment.yaml")
+    assert "build ✓ → load ✓" in planned.stdout
+    assert "The run is complete: to run it would buy nothing." in planned.stderr
+    (study.folder / "results.duckdb").unlink()  # whichever run brings it back brings this one too
+    assert study.run("load", str(study.run_folder), "--rebuild").status == 0
+    assert study.query("SELECT count(*) FROM results WHERE experiment = 'renamed'") == [(12,)]
     assert ran(study.run())["up_to_date"] is True
     status = json.loads(study.run("status", "experiment.yaml", "--json").stdout)
     assert (status["state"], status["shards"]) == ("complete", [])
@@ -150,8 +158,12 @@ def test_a_plan_made_before_the_answers_came_is_made_anew(make_study: Make) -> N
     study = make_study(delay=1.0)
     first = study.run("run", "experiment.yaml", "--yes", "--json", "--no-wait").json()
     table(study, {str(number): f"topic {number - 1}" for number in range(1, 15)})
-    plan = json.loads(study.run("plan", "experiment.yaml", "--json").stdout or "{}")
-    assert plan.get("to_ask", 14) == 14
+    planned = study.run("plan", "experiment.yaml", "--json")
+    assert (planned.status, planned.json()["to_ask"]) == (0, 14)
+    assert f"12 requests of this study are in flight in the run {first['run']}: `run` would stop" in planned.stderr
+    cancelled = study.run("cancel", "experiment.yaml")
+    assert "nothing of it was sent" in cancelled.stderr
+    assert f"Another run of this study has 4 open batches: batchflow cancel runs/{first['run']}" in cancelled.stderr
     assert study.run("run", first["folder"], "--yes").status == 0
     record = ran(study.run())
     assert (record["requests"]["reused"], executed(study)) == (12, 14)
@@ -190,6 +202,12 @@ def test_equal_prompts_may_share_one_answer(make_study: Make) -> None:
     study.change(duplicates=None)
     record = ran(study.run())
     assert (record["requests"]["reused"], executed(study)) == (2, 10)
+    # replicates are draws of their own, shared with the other rows' replicate of the same number
+    study.change(duplicates="share", design={"replicates": 3})
+    record = ran(study.run())
+    assert (record["requests"]["reused"], executed(study)) == (30, 10)
+    keys = "SELECT count(*), count(DISTINCT request_key), max(draw) FROM requests WHERE run_id = "
+    assert study.query(f"{keys}'{record['run']}'") == [(30, 6, 3)]
 
 
 def test_refusals_and_errors_are_taken_over_as_they_are(make_study: Make) -> None:

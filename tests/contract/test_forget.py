@@ -43,6 +43,26 @@ def test_the_only_holder_of_answers_says_so_and_goes_whole(make_study: Make) -> 
     assert study.run("status", run).status == 2
 
 
+def test_another_answer_to_the_same_request_is_not_the_same_answer(make_study: Make) -> None:
+    study = make_study()
+    first = study.run().json()["run"]
+    with (study.folder / "rows.csv").open("a") as table:
+        table.write("13,one more\n")
+    taking = study.run().json()  # has the very answers of the first one
+    assert taking["requests"]["reused"] == 12
+    fresh = study.run("run", "experiment.yaml", "--fresh", "--yes", "--json").json()["run"]
+    ended = study.run("forget", fresh, "--yes", "--json")
+    assert "13 requests of it have another answer in other runs of this project: the answers here are lost" in (
+        " ".join(ended.stderr.split())
+    )
+    record = ended.json()
+    assert (record["answers"], record["only_here"], record["other_answers"]) == (13, 0, 13)
+    record = study.run("forget", first, "--yes", "--json").json()
+    assert (record["answers"], record["only_here"], record["other_answers"]) == (12, 0, 0)
+    refused = study.run("forget", taking["run"])
+    assert "13 of its 13 answers are in no other run" in refused.stderr
+
+
 def test_answers_taken_over_live_on(make_study: Make) -> None:
     study = make_study()
     first = study.run().json()["run"]

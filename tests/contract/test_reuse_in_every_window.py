@@ -47,6 +47,8 @@ def test_what_is_owed_here_and_was_bought_there_is_taken_over_when_an_edit_is_ta
     assert (executed(study), most(study)) == (13, 1)
     assert record["run"] == first.json()["run"] + "-2"
     assert ran(study.run())["up_to_date"] is True
+    listed = {entry["run"]: entry["state"] for entry in study.run("runs", "--json").json()["runs"]}
+    assert listed[record["run"]] == "complete"  # though nothing of it was sent
     assert study.query("SELECT count(*) FROM results") == [(12,)]
 
 
@@ -170,3 +172,14 @@ def test_a_crash_while_a_plan_is_made_anew_loses_no_answer(make_study: Make) -> 
     assert study.run(failpoint="build.after-publish").status == -9
     assert ran(study.run())["requests"]["reused"] == 13
     assert executed(study) == 13
+
+
+def test_a_shared_answer_is_taken_over_from_the_line_that_asked_for_it(make_study: Make) -> None:
+    study = make_study(per_shard=50)
+    # conditions 2 to 12 ask the same; as text, the custom_id of the tenth comes before that of the second, which asks
+    prompt = {"user": "On {{topic}}: {{ 'much' if dose|int > 1 else 'little' }}"}
+    study.change(duplicates="share", design={"factors": {"dose": list(range(1, 13))}}, prompt=prompt)
+    assert ran(study.run())["requests"]["total"] == 144
+    table(study, ROWS | {"13": "one more"})
+    assert ran(study.run())["requests"]["reused"] == 144
+    assert executed(study) == 26

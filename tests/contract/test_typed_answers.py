@@ -107,7 +107,11 @@ def test_an_invalid_answer_says_where_and_why(make_study: Make) -> None:
 def test_a_changed_pattern_buys_nothing_again(make_study: Make) -> None:
     study = make_study(rows=5)
     study.change(answer={"extract": {"first": r"^(\w+)"}})
-    assert study.run().status == 0
+    ended = study.run()
+    assert ended.status == 0
+    for told in (ended.stderr, study.run("results").stdout):
+        heads = next(line.split() for line in told.splitlines() if line.startswith("row_id"))
+        assert {"first", "content"} <= set(heads)
     assert all(study.query("SELECT first = regexp_extract(content, '^\\w+') FROM results"))
     study.change(answer={"extract": {"first": r"^(\w)", "json": "$.a"}})
     ended = study.run()

@@ -106,7 +106,7 @@ class Study:
 
     @property
     def run_folder(self) -> Path:
-        return next(path.parent for path in self.folder.glob("runs/*/manifest.json"))
+        return next(path.parent for path in self.folder.glob("runs/[!.]*/manifest.json"))  # not one that is being built
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:
         lines = (self.run_folder / "journal.jsonl").read_text().splitlines()

@@ -82,7 +82,7 @@ def test_another_sheet_is_named(tmp_path: Path) -> None:
     write_xlsx(tmp_path / "rows.xlsx", {"people": ROWS, "more": [*ROWS[:1], ["a", True, "b"]]})
     assert prompts(tmp_path, sheet="more") == ["a/TRUE/b"]
     made = make(order(tmp_path), lambda _done, _total: None)
-    assert "the sheet 'people' is read; 1 more are left out (--sheet names another)" in made.notes
+    assert "the sheet 'people' is read, and not 'more' (--sheet names another)" in made.notes
     with pytest.raises(DataError, match="there is no sheet 'none'"):
         prompts(tmp_path, sheet="none")
     with pytest.raises(DataError) as caught:

@@ -116,7 +116,7 @@ def test_planned_is_built_is_sent_is_loaded(words: list[str], design: dict[str, 
             return
         run = build(folder, rows, design, duplicates=duplicates)
         lines = asked(run)
-        sent = expected if duplicates == "separate" else run.plan.distinct
+        sent = expected if duplicates == "separate" else run.plan.distinct * design["replicates"]
         assert run.plan.requests == expected
         assert sum(map(len, lines.values())) == sum(shard.lines for shard in run.state.shards()) == sent
         assert sum(shard.requests for shard in run.state.shards()) == expected

@@ -156,17 +156,22 @@ def next_command(told: str) -> list[str]:
 
 
 def test_the_next_command_shows_the_run_that_was_reported(make_study: Make) -> None:
-    """The same spec asked somebody else, and that run is the newest."""
+    """The same spec asked somebody else: a rehearsal is what the spec means only until its own provider was asked."""
     study = make_study(rows=2)
-    there = study.run("run", "experiment.yaml", "--yes")
-    run = study.run_folder.name
-    assert next_command(there.stderr) == ["results", "experiment.yaml"]
     here = study.run("run", "experiment.yaml", "--provider", "local")
-    assert next_command(here.stderr) == ["results", "experiment.yaml"]  # the newest
-    again = study.run("run", "experiment.yaml")
-    assert "up to date" in again.stderr
-    assert next_command(again.stderr) == ["results", f"runs/{run}"]
-    assert study.run(*next_command(again.stderr), "--json").json()["run"] == run
+    rehearsal = study.run_folder
+    assert next_command(here.stderr) == ["results", "experiment.yaml"]
+    assert study.run("status", "--json").json()["run"] == rehearsal.name
+    there = study.run("run", "experiment.yaml", "--yes")
+    assert next_command(there.stderr) == ["results", "experiment.yaml"]
+    run = study.run("status", "--json").json()["run"]
+    assert run != rehearsal.name
+    shutil.rmtree(rehearsal)
+    here = study.run("run", "experiment.yaml", "--provider", "local")  # it is the newest now, and not what is meant
+    assert next_command(here.stderr) == ["results", f"runs/{rehearsal.name}"]
+    assert study.run(*next_command(here.stderr), "--json").json()["run"] == rehearsal.name
+    for words in (("status", "--json"), ("results", "--json"), ("retry", "experiment.yaml", "--yes", "--json")):
+        assert study.run(*words).json()["run"] == run, words
 
 
 def test_the_next_command_goes_on_with_the_same_provider(make_study: Make) -> None:
@@ -198,6 +203,18 @@ def test_results_of_a_study_whose_newest_run_has_no_answers_are_those_of_the_cur
     assert f"does not hold the run {planned}" in named.stderr
 
 
+def test_what_was_only_taken_over_is_in_no_table_before_it_is_run(study: Path, zygote: Zygote) -> None:
+    before = run_folder(study).name
+    with (study / "rows.csv").open("a") as table:
+        table.write("3,rivers\n")
+    planned = zygote.run(study, ["plan", "experiment.yaml"], QUIET)
+    assert "1 new, 2 taken over" in planned.stdout
+    assert "Next: batchflow run" in planned.stderr
+    ended = zygote.run(study, ["results"], QUIET)
+    assert (ended.status, before in ended.stdout) == (0, True)
+    assert f"was not run yet; these are those of {before}" in ended.stderr
+
+
 def test_results_of_a_run_that_is_not_in_the_view_say_so(study: Path, zygote: Zygote) -> None:
     before = run_folder(study).name
     spec = study / "experiment.yaml"
@@ -224,3 +241,20 @@ def test_show_takes_a_row_id(words: tuple[str, ...], study: Path, zygote: Zygote
     ended = zygote.run(study, ["show", *words], QUIET)
     assert ended.status == 0, ended.stderr
     assert ended.stdout.startswith("0000002-1-1-")
+
+
+def test_show_of_a_study_asks_for_the_row(study: Path, zygote: Zygote) -> None:
+    ended = zygote.run(study.parent, ["show", "study"], QUIET)
+    assert (ended.status, ended.stdout) == (2, "")
+    assert "study is a study or a run; which of its requests is to be shown?" in ended.stderr
+    assert "batchflow show ROW_ID study" in ended.stderr
+
+
+def test_a_run_that_is_near_is_named_as_one_writes_it(study: Path, zygote: Zygote) -> None:
+    run = run_folder(study).name
+    shown = zygote.run(study, ["show", "2", run], QUIET).stdout
+    custom_id = shown.partition(" ")[0]
+    assert f"of runs/{run}/requests" in shown
+    assert f"of runs/{run}/requests" in zygote.run(study, ["show", custom_id], QUIET).stdout
+    inside = zygote.run(study / "runs", ["show", "2", run], QUIET).stdout
+    assert f"of {study.resolve()}/runs/{run}/requests" in inside

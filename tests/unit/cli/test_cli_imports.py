@@ -18,7 +18,7 @@ CODE = (
     "status = app._carry_out()\n"
     "sys.stderr.write('\\n' + json.dumps([int(status), sorted(sys.modules)]))\n"
 )
-HEAVY = {"openai", "duckdb", "httpx2", "fastapi", "starlette", "uvicorn", "jinja2", "rich", "pydantic", "yaml"}
+HEAVY = {"openai", "duckdb", "httpx2", "starlette", "uvicorn", "jinja2", "rich", "pydantic", "yaml"}
 OURS = {"batchflow.spec.model", "batchflow.engine.runner", "batchflow.server.app", "batchflow.sinks.connection"}
 
 
@@ -40,11 +40,11 @@ def test_what_typer_reads_itself_costs_pydantic_alone(words: tuple[str, ...], tm
 
 
 def test_status_and_runs_need_neither_database_nor_network(complete: Path) -> None:
-    absent = {"openai", "duckdb", "httpx2", "jinja2", "fastapi", "rich", "batchflow.server.app"}
+    absent = {"openai", "duckdb", "httpx2", "jinja2", "starlette", "rich", "batchflow.server.app"}
     assert not imported(complete, "status", "experiment.yaml") & absent
     assert not imported(complete, "runs") & (absent | {"yaml", "batchflow.spec.model"})
 
 
 def test_results_and_validate_need_no_network(complete: Path) -> None:
     for words in (("results",), ("validate", "experiment.yaml")):
-        assert not imported(complete, *words) & {"openai", "httpx2", "fastapi", "uvicorn"}
+        assert not imported(complete, *words) & {"openai", "httpx2", "starlette", "uvicorn"}

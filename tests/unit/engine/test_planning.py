@@ -190,6 +190,29 @@ def test_requests_in_flight_elsewhere_stop_a_run_that_would_send_them(folder: Pa
     other.lock.release()
 
 
+def test_looking_at_what_is_in_flight_elsewhere_is_free(folder: Path) -> None:
+    first = plan_run(study(folder))
+    send(first)
+    (folder / "people.csv").write_text(PEOPLE + "6,a judge\n")
+    for _ in range(2):
+        assert f"in flight in the run {first.run.plan.run}: `run` would stop" in " ".join(plan_run(study(folder)).notes)
+
+
+def test_reuse_none_says_that_it_comes_too_late(folder: Path) -> None:
+    first = plan_run(study(folder))
+    spec = folder / "experiment.yaml"
+    spec.write_text(spec.read_text() + "reuse: none\n")
+    again = plan_run(study(folder))
+    assert (again.run.plan.reuse, again.notes) == ("none", ()), "nothing was sent: it is planned anew"
+    spec.write_text(spec.read_text().replace("reuse: none\n", ""))
+    first = plan_run(study(folder))
+    send(first)
+    spec.write_text(spec.read_text() + "reuse: none\n")
+    again = plan_run(study(folder))
+    assert again.run.folder == first.run.folder
+    assert "`reuse: none` changes nothing" in " ".join(again.notes)
+
+
 def test_a_run_that_is_being_advanced_is_busy(folder: Path) -> None:
     held = plan_run(study(folder), hold=True)
     assert held.lock is not None

@@ -10,20 +10,25 @@ import yaml
 from batchflow.engine.planning import plan_run
 from batchflow.engine.run import RunView
 from batchflow.errors import SpecError
-from batchflow.plan.study import compile_study
+from batchflow.plan.study import Study, compile_study
 from batchflow.spec.load import load_spec
 from batchflow.steps import build
 from batchflow.steps.load import Loader
 
 
-def built(folder: Path, table: str, design: dict[str, Any], prompt: str = "{{word}}") -> RunView:
+def compiled(folder: Path, table: str, design: dict[str, Any], prompt: str = "{{word}}", **other: Any) -> Study:
     (folder / "rows.csv").write_text(table)
+    asked = {} if "template" in other else {"prompt": {"user": prompt}}
     spec = {
-        "version": 1, "name": "d", "data": {"source": "rows.csv", "id": "id"}, "prompt": {"user": prompt},
-        "parameters": {"model": "m"}, "provider": "local", "design": design,
+        "version": 1, "name": "d", "data": {"source": "rows.csv", "id": "id"}, **asked,
+        "parameters": {"model": "m"}, "provider": "local", "design": design, **other,
     }  # fmt: skip
     (folder / "experiment.yaml").write_text(yaml.safe_dump(spec))
-    return plan_run(compile_study(load_spec(folder / "experiment.yaml")), fresh=True).run
+    return compile_study(load_spec(folder / "experiment.yaml"))
+
+
+def built(folder: Path, table: str, design: dict[str, Any], prompt: str = "{{word}}") -> RunView:
+    return plan_run(compiled(folder, table, design, prompt), fresh=True).run
 
 
 @pytest.mark.parametrize("name", ["condition_number", "Condition_Number", "Model", "MODEL", "outcome", "Row_ID"])
@@ -77,3 +82,53 @@ def test_rows_are_rendered_few_at_a_time_where_conditions_are_many(
     sizes.clear()
     built(tmp_path, table, design | {"assign": "between"}, "{{word}} {{a}} {{b}}")
     assert len(sizes) == 1
+
+
+def test_one_stratum_may_stand_alone(tmp_path: Path) -> None:
+    table = "id,word\n1,a\n2,b\n3,a\n"
+    exact = {"factors": {"model": ["m", "n"]}, "assign": "between", "balance": "exact"}
+    alone, listed = (built(tmp_path, table, {**exact, "strata": strata}) for strata in ("word", ["word"]))
+    assert alone.plan.fingerprint == listed.plan.fingerprint
+    with pytest.raises(SpecError, match="there is no column 'words'") as caught:
+        built(tmp_path, table, {**exact, "strata": "words"})
+    assert caught.value.faults[0].excerpt == "  strata: words"
+
+
+ROWS = "id,word\n1,a\n2,b\n"
+FRAMED = {"factors": {"frame": {"gain": "You win.", "loss": "You lose."}, "temperature": [0, 0.5]}}
+BOTH = "the labels of frame are gain, loss; the labels of temperature are 0, 0.5"
+
+
+@pytest.mark.parametrize(
+    ("exclude", "note"),
+    [
+        ("frame = 'gian'", "`exclude` (frame = 'gian') removes nothing; the labels of frame are gain, loss"),
+        (
+            ["word = 'c'", "FRAME = 'loss' and temperature > 1", "frame = 'loss'"],
+            f"`exclude` (FRAME = 'loss' and temperature > 1) removes nothing; {BOTH}",
+        ),
+        ("frame = 'loss'", ""),
+        ("frame = 'gian' OR word = 'a'", ""),
+    ],
+)
+def test_an_exclusion_of_factors_that_removes_nothing_is_told(exclude: Any, note: str, tmp_path: Path) -> None:
+    study = compiled(tmp_path, ROWS, {**FRAMED, "exclude": exclude}, "{{word}} {{frame}}")
+    assert [told for told in study.notes() if "exclude" in told] == ([note] if note else [])
+
+
+def test_values_that_something_else_takes_the_place_of_are_told(tmp_path: Path) -> None:
+    parameters = {"model": "m", "temperature": 1}
+    study = compiled(tmp_path, ROWS, FRAMED, "{{word}} {{frame}}", parameters=parameters)
+    note = "the factor 'temperature' sets what `parameters.temperature` sets as well: that value is not used"
+    assert note in list(study.notes())
+    template = {"messages": [{"role": "user", "content": "{{word}}"}], "temperature": "{{ temp | number }}"}
+    design = {"factors": {"temp": [0, 1]}}
+    with pytest.raises(SpecError) as caught:
+        compiled(tmp_path, ROWS, design, template=template, parameters=parameters)
+    (fault,) = caught.value.faults
+    taken = "`parameters.temperature` takes the place of {{ temp | number }}, where the template names it"
+    assert fault.cause == f"the factor 'temp' changes nothing: {taken}"
+    assert fault.remedy == "remove `temperature` under `parameters`"
+    template = {**template, "temperature": "{{ word | number }}"}
+    study = compiled(tmp_path, ROWS, {}, template=template, parameters=parameters)
+    assert "`temperature` is set beside the template, whose {{ word | number }} is not used" in list(study.notes())

@@ -211,6 +211,7 @@ def test_what_no_row_changes_is_computed_once_and_fails_once(rules: Insert) -> N
         ("a.json", '{"a": 1,}', 1, "there is a comma before }"),
         ("a.json", '{"a": 1} 2', 1, "something follows after the end"),
         ("a.json", '// no\n{"a": 1}', 1, "JSON has no comments"),
+        ("a.json", '{"a": 1e999}', 1, "larger than any"),
         ("a.json", '{"a": {{ Age }}}', None, "where nothing fills it"),
         ("a.yaml", "a: 1\na: 2\n", 2, "a second time"),
         ("a.yaml", "a: !x 1\n", 1, "does not belong in an insert"),

@@ -67,6 +67,8 @@ def test_numbers_keep_their_text(tmp_path: Path) -> None:
         (b'{"a":\r\n "\xe4"}', "t.json:2:3", "0xE4"),
         ("{}".encode("utf-16"), "t.json:1:1", "UTF-16"),
         ("[" * 200, "t.json:1:102", "deep"),
+        ('{"a": -1e400}', "t.json:1:7", "larger than any"),
+        (f'{{"a": {"9" * 5000}}}', "t.json:1:7", "larger than any"),
     ],
 )
 def test_what_is_no_json_is_refused_at_its_place(tmp_path: Path, content: str | bytes, where: str, said: str) -> None:

@@ -4,14 +4,16 @@ import json
 import sqlite3
 import sys
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from batchflow.errors import DataError, SetupError, SpecError
+from batchflow.errors import DataError, SetupError, SpecError, TemplateError
 from batchflow.identity import JsonNumber
+from batchflow.plan.study import compile_study
 from batchflow.sources import text
 from batchflow.sources.cells import Range, range_of
 from batchflow.sources.opening import open_source
@@ -103,6 +105,18 @@ def test_faults_of_a_sheet_name_sheet_and_row() -> None:
     assert imported(source="t.xlsx", range="A:B")[1] == [(1, "1", "1", "2")]
 
 
+def test_a_column_that_is_missing_may_stand_in_another_sheet() -> None:
+    write_xlsx(Path("t.xlsx"), {"Info": [["x"], ["y"]], "Data": [["pid", "word"], ["1", "a"]]})
+    study: dict[str, Any] = {"version": 1, "name": "t", "parameters": {"model": "m"}}
+    for data, slot in (({"id": "pid"}, "x"), ({}, "word")):
+        study |= {"data": {"source": "t.xlsx", **data}, "prompt": {"user": f"{{{{{slot}}}}}"}}
+        Path("experiment.yaml").write_text(json.dumps(study))
+        with pytest.raises((SpecError, TemplateError)) as caught:
+            compile_study(load_spec(Path("experiment.yaml")))
+        words = "the sheet 'Info' is read, and not 'Data' (`sheet` under `data:` names another)"
+        assert caught.value.text().endswith(f"hint: {words}")
+
+
 @pytest.mark.parametrize(
     ("cells", "meant"),
     [
@@ -146,6 +160,19 @@ def test_a_name_with_a_star_is_a_file_where_there_is_one() -> None:
     Path("a*.csv").write_text("id\n1\n")
     Path("ab.csv").write_text("id\n2\n")
     assert imported(source="a*.csv")[1] == [(1, "1", "1")]
+
+
+def test_an_sqlite_file_that_another_program_writes_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = sqlite3.connect("t.db")
+    writing.executescript("CREATE TABLE t (id TEXT); INSERT INTO t VALUES ('1'); BEGIN EXCLUSIVE")
+    monkeypatch.setattr("batchflow.sources.sqlite.sqlite3.connect", partial(sqlite3.connect, timeout=0.01))
+    try:
+        with pytest.raises(DataError) as caught:
+            opened(source="t.db").inspect()
+    finally:
+        writing.close()
+    (fault,) = caught.value.faults
+    assert (fault.cause, fault.remedy) == ("another program holds the file", "close that program and run again")
 
 
 def test_databases_list_their_tables(tmp_path: Path) -> None:
@@ -204,7 +231,7 @@ def test_damaged_files_are_said() -> None:
         ("select now() as x", "now() gives another value each time"),
         ("select current_date as x", "gives another value each time"),
         ("select * from 'in.csv' using sample 1 rows", "a sample gives other rows each time"),
-        ("select * from 'none.csv'", "the query names 'none.csv', which is not in"),
+        ("select * from 'none.csv'", "the query names 'none.csv', which is not in the folder of experiment.yaml"),
         ("select * from '../out.csv'", "lies outside the project's folder"),
         ("select * from read_csv('../out.csv')", "disabled by configuration"),
         ("select * from read_text('{outside}')", "disabled by configuration"),
@@ -215,6 +242,7 @@ def test_damaged_files_are_said() -> None:
         ("select * from '{outside}'", "lies outside the project's folder"),
         ("select * from read_csv('https://localhost/x.csv')", "disabled by configuration"),
         ("select getenv('HOME') as x", "getenv does not exist"),
+        ("select * from 'in.csv' where id > 30", "remedy: cells are text: write id::int > 30"),
         ("select nothing from 'in.csv'", 'Referenced column "nothing" not found'),
         ("select a.id, b.id from 'in.csv' a, 'in.csv' b", "two columns of the query are called 'id'"),
         ("select * from 'in.csv' where false", "has no rows"),
@@ -242,6 +270,28 @@ def test_a_query_reads_files_of_every_kind_as_they_are_read_elsewhere() -> None:
     )
     _, rows = imported(query=sql, encoding="utf-8")
     assert rows == [(1, "1", "ö", "2.50", "1.0", "x", "1")]
+
+
+def test_a_query_names_sheets_and_tables_behind_the_file() -> None:
+    write_xlsx(Path("book.xlsx"), {"Info": [["x"], ["y"]], "Wave #2": [["id", "w"], ["007", "b"]]})
+    with sqlite3.connect("t#1.db") as database:
+        database.execute("CREATE TABLE one (id)")
+        database.execute("CREATE TABLE 'two/#2' AS SELECT '007' AS id, 'z' AS v")
+    database.close()
+    with duckdb.connect("t.duckdb") as made:
+        made.execute("CREATE SCHEMA s; CREATE TABLE s.one AS SELECT '007' AS id, 'q' AS u; CREATE TABLE other (x INT)")
+    both = (
+        "select id, w, v, u from 'book.xlsx#Wave #2' join 't#1.db#TWO/#2' using (id) join 't.duckdb#s.one' using (id)"
+    )
+    assert imported(query=both)[1] == [(1, "1", "007", "b", "z", "q")]
+    assert "name one of them in the query, e.g. 't#1.db#one'" in refused(query="from 't#1.db'")
+    assert "name one of them in the query, e.g. 't.duckdb#other'" in refused(query="from 't.duckdb'")
+    assert "there is no table 'three' in the file" in refused(query="from 't#1.db#three'")
+    assert "its sheets are Info, Wave #2" in refused(query="from 'book.xlsx#Wave'")
+    assert "the query names 'none.xlsx', which is not in the folder" in refused(query="from 'none.xlsx#Wave #2'")
+    assert "lies outside the project's folder" in refused(query="from '../t.db#one'")
+    words = "the sheet 'Info' is read, and not 'Wave #2' (the query names another by 'book.xlsx#Wave #2')"
+    assert opened(query="from 'book.xlsx'").inspect().notes == (f"book.xlsx: {words}",)
 
 
 def test_delimited_files_of_a_query_may_have_another_encoding() -> None:

@@ -54,3 +54,23 @@ def test_what_is_no_lasting_condition_is_refused(text: str, words: str) -> None:
 )  # fmt: skip
 def test_words_in_texts_and_names_of_columns_are_nothing_else(text: str) -> None:
     check(rules(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("number > 30", "cells are text: write number::int > 30"),
+        ("price > 1 AND word>=-3.5", "cells are text: make numbers of them, e.g. age::int > 30"),
+        ("word::int > 3 AND number <= -2.50", "cells are text: write number::double <= -2.50"),
+        ('"word" < 3', 'cells are text: write "word"::int < 3'),
+        ("30 < number", "cells are text: make numbers of them, e.g. age::int > 30"),
+        ("number BETWEEN 1 AND 3", "cells are text: make numbers of them, e.g. age::int > 30"),
+        ("number + 1 > price", "cells are text: make numbers of them, e.g. age::int > 30"),
+        ("nobody > 30", "correct the condition; the names are those of columns and factors: word, number, today, c"),
+    ],
+)
+def test_a_cell_that_is_compared_with_a_number_is_said_to_be_text(text: str, remedy: str) -> None:
+    with pytest.raises(BadCondition) as caught:
+        check(rules(text))
+    assert caught.value.remedy.startswith(remedy)
+    assert "Error" not in caught.value.cause

@@ -141,6 +141,10 @@ def test_sizes_refused(tmp_path: Path, value: Any, words: str) -> None:
         ({"data": {"source": "a.csv", "query": "select 1"}}, "both `source` and `query` are given"),
         ({"data": {"source": "a.csv", "run": "other"}}, "both `source` and `run` are given"),
         ({"data": {"source": "a.csv", "sheet": "S"}}, "`data.sheet` is for an Excel or OpenDocument file, not for"),
+        (
+            {"data": {"query": "from 'a.db'", "table": "t"}},
+            "remedy: name it in the query, behind the file: from 'panel.sq",
+        ),
         ({"data": {"source": "a.xlsx", "encoding": "latin-1"}}, "`data.encoding` is for a CSV or TSV file"),
         ({"data": {"source": "a.parquet", "table": "t"}}, "`data.table` is for an SQLite or DuckDB file"),
         ({"data": {"query": "select 1", "sheet": "S"}}, "not for a query"),
@@ -267,7 +271,7 @@ def test_keys_of_later_versions_are_refused_by_name(tmp_path: Path, place: tuple
 
 
 def test_later_keys_are_those_of_the_design() -> None:
-    top = {"budget", "sample", "stages"}
+    top = {"budget", "stages"}
     assert set(later.KEYS[()]) >= top
     assert not {key for place, key in LATER if not place} & set(Experiment.model_fields)
 
