@@ -36,8 +36,9 @@ faults:          ## every fault of tests/faults against the runner; writes the t
 mutate:          ## apply each patch of tests/mutations to a copy; each must be killed
 	$(BIN)/python -m tests.mutations
 
-bench:           ## rows end to end, and through the local server alone: seconds and peak memory
+bench:           ## rows end to end, exported, and through the local server alone: seconds and peak memory
 	$(BIN)/python -m benchmarks.end_to_end 10000 100000
+	$(BIN)/python -m benchmarks.export 20000 200000
 	$(BIN)/python -m benchmarks.server 5000 50000
 
 lock:            ## development versions, without addresses

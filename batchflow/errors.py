@@ -277,13 +277,20 @@ def redact(text: str) -> str:
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}
 _CONTROLS |= {
     code: f"\\u{code:04x}"
-    for code in (0x2028, 0x2029, 0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068, 0x2069)
+    # line separators, and all that turns the direction of a text
+    for code in (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 }
+_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")  # what JSON itself leaves as it is
 
 
 def escape_controls(text: str) -> str:
     """The text with control characters shown, never executed, by a terminal; tab and newline stay."""
     return text.translate(_CONTROLS)
+
+
+def escape_in_json(text: str) -> str:
+    """JSON that says the same, without what a terminal would obey."""
+    return _IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def context_line(values: Mapping[str, object]) -> str:

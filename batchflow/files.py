@@ -4,6 +4,7 @@ Libraries that write by themselves (DuckDB, the SDK) get the temporary name hand
 way: temporary name, fsync, rename, fsync of the folder.
 """
 
+import atexit
 import errno
 import fcntl
 import hashlib
@@ -12,8 +13,9 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -275,8 +277,22 @@ def sweep(folder: Path) -> None:
 @contextmanager
 def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
     """A private folder that is gone when the block ends; in the system's place for such, or beside a path."""
-    with tempfile.TemporaryDirectory(prefix="batchflow-", dir=beside) as name:
+    hidden, suffix = ("", "") if beside is None else (".", PART)
+    with tempfile.TemporaryDirectory(prefix=f"{hidden}batchflow-", suffix=suffix, dir=beside) as name:
         yield Path(name)
+
+
+def scratch_until_exit() -> tuple[Path, Callable[[], None]]:
+    """A private folder for what is perhaps never closed, and what removes it, as the program's end does."""
+    path = Path(tempfile.mkdtemp(prefix="batchflow-"))
+    remove = partial(shutil.rmtree, path, ignore_errors=True)
+    atexit.register(remove)
+
+    def at_once() -> None:
+        atexit.unregister(remove)
+        remove()
+
+    return path, at_once
 
 
 def free_bytes(path: Path) -> int:

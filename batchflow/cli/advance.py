@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from batchflow.cli import render
-from batchflow.cli.find import find_run, spec_path
 from batchflow.cli.signals import Interruptible
+from batchflow.engine.finding import find_run, spec_path
 from batchflow.errors import BatchflowError, ExitStatus, UsageError
 
 CANCELLED = "This run was cancelled. "

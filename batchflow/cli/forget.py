@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.find import find_run
 from batchflow.cli.options import Json, NamedRunArgument
 from batchflow.cli.signals import Interruptible
+from batchflow.engine.finding import find_run
 from batchflow.errors import UsageError
 
 BUSY = "stop that process first (Ctrl-C is harmless: what is at the provider goes on)"

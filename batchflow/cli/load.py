@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.find import find_run
 from batchflow.cli.options import Json, RunArgument
+from batchflow.engine.finding import find_run
 from batchflow.errors import ExitStatus
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from batchflow.cli import render
 from batchflow.cli.choice import RowOptions
-from batchflow.cli.find import spec_path
 from batchflow.cli.money import forecast_text
 from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
+from batchflow.engine.finding import spec_path
 
 SHOWN_CELLS = 40
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.find import spec_path
 from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.engine.finding import spec_path
 
 MOST = 1_000
 TALLEST = 24  # lines of one text on a terminal; elsewhere nothing is cut

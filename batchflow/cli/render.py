@@ -3,7 +3,6 @@
 import codecs
 import json
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +11,9 @@ from io import RawIOBase
 from typing import Any, BinaryIO, TextIO, cast
 from unicodedata import combining, east_asian_width
 
-from batchflow.errors import escape_controls, redact
+from batchflow.errors import escape_controls, escape_in_json, redact
 
 WIDEST = 60
-# what JSON leaves as it is, and a terminal obeys: DEL, the C1 controls, line separators, marks that turn the direction
-_OBEYED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def note(text: str) -> None:
@@ -30,7 +27,7 @@ def note(text: str) -> None:
 
 def ask(question: str) -> bool:
     """A question on the terminal; anything but y or yes is no."""
-    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.write(escape_controls(redact(f"{question} [y/N] ")))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -43,7 +40,7 @@ def emit(command: str, value: Mapping[str, Any]) -> None:
 def json_text(value: object, indent: int | None = 2) -> str:
     """The value as JSON that is safe on a terminal."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", redact(text))
+    return escape_in_json(redact(text))
 
 
 def show(text: str) -> bool:

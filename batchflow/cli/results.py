@@ -1,22 +1,34 @@
 """`batchflow results`: the table of a run."""
 
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.find import Target, find_run
 from batchflow.cli.options import Json, RunArgument
+from batchflow.engine.finding import Target, find_run, shown_instead
 from batchflow.errors import SetupError, UsageError
-from batchflow.plan.folder import RunFolder
 
 SHOWN = 20
 WIDE = 160  # columns, where there is no terminal to ask
-LATER = {"parquet", "json"}
+TABLE = "table"
+FORMATS = ("csv", "json", "jsonl", "parquet")  # those of sinks.formats, which is not imported for --help
+Form = Annotated[
+    str | None,
+    typer.Option("--format", help="table (the first rows; the default), or all of them: csv, json, jsonl or parquet."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write all rows into this file, in the format that its name ends with."),
+]
+SafeCsv = Annotated[
+    bool,
+    typer.Option("--safe-csv", help="CSV for spreadsheets: what looks like a formula gets an apostrophe in front."),
+]
 # the columns that a person looks at last
 _HIDDEN = frozenset(
     {"experiment", "run_id", "simulated", "row_number", "custom_id", "condition", "replicate", "finish_reason"}
@@ -28,59 +40,58 @@ _HIDDEN = frozenset(
 def results(
     run: RunArgument = None,
     *,
-    form: Annotated[
-        str | None,
-        typer.Option("--format", help="table (the first rows; the default) or csv (all of them)."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write into this file instead of stdout (csv).")
-    ] = None,
+    form: Form = None,
+    output: Output = None,
+    safe_csv: SafeCsv = False,
     as_json: Json = False,
 ) -> None:
-    """Show the results of a run, in input order.
+    """Show the results of a run, or write them to a file.
 
-    Requests that are still owed are included, without an answer.
+    In input order. Requests that are still owed are included, without an answer.
     """
     from batchflow.sinks.reader import open_reader
 
-    form = _check(form, output, as_json=as_json)
+    form = _check(form, output, safe_csv=safe_csv, as_json=as_json)
     target = _with_answers(find_run(run), run)
+    formulas = 0
     with open_reader(target.database) as reader:
         _check_held(reader, target)
-        if form == "csv":
-            _csv(reader, target, output)
+        if form != TABLE:
+            formulas = _export(reader, target, form, output, safe_csv=safe_csv)
         elif as_json:
             _json(reader, target)
         else:
             _show(reader, target, render.command("results", *([run] if run else []), "--format", "csv"))
         current = reader.current(target.plan.experiment)
-    if target.plan.simulated and form == "csv":
+    if target.plan.simulated and form != TABLE:
         render.note("These answers are SIMULATED.")
-    for line in _words(target, current):
+    for line in (*_words(target, current), *_warned(formulas)):
         render.note(f"note: {line}")
     if output is not None:
         render.note(f"Wrote {output}")
     if output is not None and as_json:
-        render.emit("results", {**_head(target), "output": str(output)})
+        render.emit("results", {**_head(target), "output": str(output), "format": form})
 
 
-def _check(form: str | None, output: Path | None, *, as_json: bool) -> str:
+def _check(form: str | None, output: Path | None, *, safe_csv: bool, as_json: bool) -> str:
     """The format. Refuses what makes no sense together, before anything is read."""
-    if form is None:
-        form = "csv" if output is not None and output.suffix.lower() == ".csv" else "table"
-    form = form.lower()
-    if form in LATER:
-        raise UsageError(f"--format {form} is not supported yet", hint="use csv, or query results.duckdb")
-    if form not in {"table", "csv"}:
-        raise UsageError(f"--format {form}: there is no such format", hint="table or csv")
-    if form == "csv" and as_json and output is None:
+    form = _form(form, output, safe_csv=safe_csv)
+    if safe_csv and form != "csv":
         raise UsageError(
-            "--json and --format csv exclude one another", hint="add --output FILE, or leave one of them out"
+            "--safe-csv goes with --format csv", hint="in the other formats nothing is taken for a formula"
         )
+    if form != TABLE and as_json and output is None:
+        raise UsageError(
+            f"--json and --format {form} exclude one another", hint="add --output FILE, or leave one of them out"
+        )
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise UsageError("Parquet is nothing that a terminal can show", hint="add --output FILE")
     if output is None:
         return form
-    if form != "csv":
-        raise UsageError("--output goes with --format csv", hint="add --format csv")
+    if form == TABLE:
+        raise UsageError(
+            f"--output {output}: its name says no format", hint=f"add --format, with one of {', '.join(FORMATS)}"
+        )
     if output.exists() and not output.is_file():
         raise UsageError(
             f"{output} is there, and is not a file", hint="name a file; without --output it goes to stdout"
@@ -88,6 +99,37 @@ def _check(form: str | None, output: Path | None, *, as_json: bool) -> str:
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}", hint="make it first, or name another file")
     return form
+
+
+def _form(form: str | None, output: Path | None, *, safe_csv: bool) -> str:
+    """The format that is named, or else follows from the other options."""
+    if form is None:
+        ending = "" if output is None else output.suffix.lower().removeprefix(".")
+        return ending if ending in FORMATS else "csv" if safe_csv else TABLE
+    form = form.lower()
+    if form != TABLE and form not in FORMATS:
+        raise UsageError(f"--format {form}: there is no such format", hint=f"one of {', '.join((TABLE, *FORMATS))}")
+    return form
+
+
+def _export(reader: Any, target: Target, form: str, output: Path | None, *, safe_csv: bool) -> int:
+    """Write all rows. Returns how many cells a spreadsheet would take for a formula, where somebody is there to read it
+    and it was not seen to.
+    """
+    from batchflow.sinks.formats import Format
+
+    look = not safe_csv and sys.stderr.isatty()
+    if output is not None:
+        return int(reader.write(target.plan.run, Format(form), output, safe_csv=safe_csv, look=look))
+    with render.stdout() as stream:
+        return int(reader.write(target.plan.run, Format(form), stream, safe_csv=safe_csv, look=look))
+    return 0
+
+
+def _warned(formulas: int) -> Iterator[str]:
+    if formulas:
+        cells = render.plural(formulas, "cell") + (" looks" if formulas == 1 else " look")
+        yield f"{cells} like a formula, which a spreadsheet would calculate: with --safe-csv it shows the text"
 
 
 def _check_held(reader: Any, target: Target) -> None:
@@ -111,15 +153,13 @@ def _with_answers(target: Target, run: str | None) -> Target:
     from batchflow.engine.run import view
     from batchflow.steps.summary import account_of
 
-    state = view(target.folder).state
-    account = account_of(state)
-    planned = not state.sent and state.loaded is None  # what it has taken over is not in the tables yet
-    if target.by_spec and (planned or not account.final.total()) and (other := _current(target)) is not None:
-        word = "was not run yet" if account.final.total() else "has no answers yet"
+    if (other := shown_instead(target)) is not None:
+        word = "was not run yet" if account_of(view(target.folder).state).final.total() else "has no answers yet"
         render.note(f"note: the run {target.plan.run} {word}; these are those of {other.plan.run}")
         return other
     if target.database.exists():
         return target
+    account = account_of(view(target.folder).state)
     if not account.final.total():
         hint = f"see how far it is with {render.command('status', *([run] if run else []))}, go on with "
         raise SetupError(
@@ -130,21 +170,6 @@ def _with_answers(target: Target, run: str | None) -> Target:
         f"{account.final.total():,} of {target.plan.requests:,}",
         hint=f"{render.command('load', *([run] if run else []))} makes it from the run's folder",
     )
-
-
-def _current(target: Target) -> Target | None:
-    """The run of the same experiment that the view `results` shows, if another one is there."""
-    from batchflow.plan.model import read_plan
-    from batchflow.sinks.reader import open_reader
-
-    if not target.database.exists():
-        return None
-    with open_reader(target.database) as reader:
-        current = reader.current(target.plan.experiment)
-    folder = RunFolder(target.project.runs / (current or ""))
-    if current in {None, target.plan.run} or not folder.manifest.is_file():
-        return None
-    return replace(target, folder=folder, plan=replace(read_plan(folder.manifest), database=target.plan.database))
 
 
 def _words(target: Target, current: str | None) -> Iterator[str]:
@@ -172,14 +197,6 @@ def _head(target: Target) -> dict[str, Any]:
         "simulated": target.plan.simulated,
         "total": target.plan.requests,
     }
-
-
-def _csv(reader: Any, target: Target, output: Path | None) -> None:
-    if output is not None:
-        reader.write_csv(target.plan.run, output)
-        return
-    with render.stdout() as stream:
-        reader.write_csv(target.plan.run, stream)
 
 
 def _json(reader: Any, target: Target) -> None:

@@ -9,7 +9,6 @@ import typer
 from batchflow.cli import render
 from batchflow.cli.advance import Advance, Order, reopened
 from batchflow.cli.choice import RowOptions
-from batchflow.cli.find import spec_path
 from batchflow.cli.options import (
     IdsOption,
     Json,
@@ -20,6 +19,7 @@ from batchflow.cli.options import (
     WhereOption,
 )
 from batchflow.cli.signals import Interruptible
+from batchflow.engine.finding import spec_path
 from batchflow.errors import ExitStatus, UsageError
 
 

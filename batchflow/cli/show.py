@@ -51,7 +51,7 @@ def show(
 
 def _of_row(row_id: str, where: str | None) -> str:
     """The request of a row in one run: the named one, or that of the study in this folder."""
-    from batchflow.cli.find import DEFAULT, find_run
+    from batchflow.engine.finding import DEFAULT, find_run
     from batchflow.sources.maps import lookup
 
     if where is None and not Path(DEFAULT).is_file() and Path(row_id).exists():
@@ -76,7 +76,7 @@ def _of_row(row_id: str, where: str | None) -> str:
 
 def _folders(custom_id: str, where: str | None) -> list[Any]:
     """The runs that may hold the request, oldest first: its id ends with their hash."""
-    from batchflow.cli.find import find_run, near
+    from batchflow.engine.finding import find_run, near
     from batchflow.plan.folder import RunFolder
     from batchflow.plan.model import read_plan
 

@@ -7,9 +7,9 @@ import typer
 
 from batchflow import clock
 from batchflow.cli import render
-from batchflow.cli.find import Target, find_run
 from batchflow.cli.money import usd
 from batchflow.cli.options import Json, RunArgument
+from batchflow.engine.finding import Target, find_run
 from batchflow.errors import UsageError
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from batchflow.cli import render
 from batchflow.cli.choice import RowOptions
-from batchflow.cli.find import spec_path
 from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
+from batchflow.engine.finding import spec_path
 
 
 def validate(

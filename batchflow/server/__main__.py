@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from batchflow.errors import BatchflowError
+from batchflow.errors import BatchflowError, escape_controls
 from batchflow.server.process import DEFAULT_DELAY, DEFAULT_HOST, DEFAULT_ROWS_PER_SECOND, ServeOptions, serve
 from batchflow.server.responder import RESPONDER, RESPONDERS
 from batchflow.server.responding import RESPONDING_OPTIONS, Responding
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         serve(_options(arguments))
     except BatchflowError as error:
-        sys.stderr.write(error.text() + "\n")
+        sys.stderr.write(escape_controls(error.text()) + "\n")
         return int(error.exit_status)
     return 0
 

@@ -118,11 +118,26 @@ def open_for_writing(path: Path) -> Store:
 
 def open_for_reading(path: Path) -> Store:
     """Open an existing database beside other readers. Errors: DatabaseHeld, SinkError, SetupError."""
+    _must_exist(path)
+    return _attach(path, "READ_ONLY")
+
+
+def open_for_analysis(path: Path) -> Store:
+    """The same, with the memory and threads that DuckDB takes by itself; it need not be closed. Errors: the same."""
+    _must_exist(path)
+    with ExitStack() as opened:
+        scratch, remove = files.scratch_until_exit()
+        opened.callback(remove)
+        store = _attached(path, "READ_ONLY", scratch, opened)
+        store.connection.execute("RESET memory_limit; RESET threads")
+        return store
+
+
+def _must_exist(path: Path) -> None:
     if not path.exists():
         raise SetupError(
             f"there is no results database {path}", hint="`batchflow load --rebuild` makes it from the run's folder"
         )
-    return _attach(path, "READ_ONLY")
 
 
 def check_name(path: Path) -> None:
@@ -157,18 +172,22 @@ def _log_of(path: Path) -> Path:
 
 def _attach(path: Path, options: str) -> Store:
     with ExitStack() as opened:
-        scratch = opened.enter_context(files.scratch_folder())
-        connection = duckdb.connect(config=dict(SETTINGS))
-        opened.callback(connection.close)
-        connection.execute(
-            f"SET memory_limit = '{MEMORY}B'; SET threads = {THREADS}; SET temp_directory = {literal(str(scratch))}; "
-            # a commit goes straight into the file: by way of the log it takes twice the memory of its texts
-            "SET write_buffer_row_group_count = 1; SET wal_autocheckpoint = '1KB'; SET enable_progress_bar = false"
-        )
-        with explained(path):
-            connection.execute(f"ATTACH {literal(str(path.absolute()))} AS store ({options})")
-            connection.execute("USE store")
-        return Store(path, connection, opened.pop_all())
+        return _attached(path, options, opened.enter_context(files.scratch_folder()), opened)
+
+
+def _attached(path: Path, options: str, scratch: Path, opened: ExitStack) -> Store:
+    """opened: what is closed with the store, and at once where it cannot be opened."""
+    connection = duckdb.connect(config=dict(SETTINGS))
+    opened.callback(connection.close)
+    connection.execute(
+        f"SET memory_limit = '{MEMORY}B'; SET threads = {THREADS}; SET temp_directory = {literal(str(scratch))}; "
+        # a commit goes straight into the file: by way of the log it takes twice the memory of its texts
+        "SET write_buffer_row_group_count = 1; SET wal_autocheckpoint = '1KB'; SET enable_progress_bar = false"
+    )
+    with explained(path):
+        connection.execute(f"ATTACH {literal(str(path.absolute()))} AS store ({options})")
+        connection.execute("USE store")
+    return Store(path, connection, opened.pop_all())
 
 
 @contextmanager

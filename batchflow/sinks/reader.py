@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -9,8 +10,8 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from batchflow import files
 from batchflow.errors import SetupError
 from batchflow.sinks import layout, views
-from batchflow.sinks.answers import as_text
 from batchflow.sinks.connection import StoreUser, explained, open_for_reading
+from batchflow.sinks.formats import Format, parquet_parts, write_csv, write_json, write_parquet
 from batchflow.sources.database import literal
 
 _PART_REQUESTS: Final = 4000
@@ -28,6 +29,15 @@ class Counts(NamedTuple):
     answered: int
 
 
+class _Walk(NamedTuple):
+    """How the rows of a run are gone through: first and last number, rows of a part, and their requests."""
+
+    first: int
+    last: int
+    step: int
+    requests: int
+
+
 class Reader(StoreUser):
     """A run's results have the shape of the view `results`, whichever run of its experiment is the current one."""
 
@@ -42,6 +52,21 @@ class Reader(StoreUser):
         with explained(self._store.path):
             of = dict(self._store.rows("SELECT run_id, experiment FROM runs"))
             return next((run for run in views.current_runs(self._store) if of[run] == experiment), None)
+
+    def simulated(self, run_id: str | None) -> bool:
+        """Whether answers of the run, or of one that `results` shows, are simulated. Errors: SetupError that names the
+        runs that are there.
+        """
+        with explained(self._store.path):
+            simulated = dict(self._store.rows("SELECT run_id, simulated FROM runs ORDER BY created_at"))
+            if run_id is None:
+                return any(simulated[run] for run in views.current_runs(self._store))
+        if not self.holds(run_id):
+            raise SetupError(
+                f"{self._store.path} does not hold the run {run_id}",
+                hint=f"it holds {', '.join(simulated) or 'none'}; `batchflow load RUN` loads one from its folder",
+            )
+        return bool(simulated[run_id])
 
     def columns(self, run_id: str) -> list[str]:
         """The names of the columns. Errors: SetupError if the run is not in the database."""
@@ -60,40 +85,43 @@ class Reader(StoreUser):
             if limit == 0:
                 return
 
-    def write_csv(self, run_id: str, target: Path | BinaryIO) -> None:
-        """All rows as CSV, to a file (whole or absent) or an open binary stream: UTF-8, a header, line feeds; what is
-        missing stays empty, an empty text is `""`, lists and nested values are JSON. Errors: as `columns`.
+    def write(
+        self, run_id: str, form: Format, target: Path | BinaryIO, *, safe_csv: bool = False, look: bool = False
+    ) -> int:
+        """All rows in a format of `formats`, to a file (whole or absent) or an open binary stream.
+
+        safe_csv, look: see `formats.write_csv`, whose number is returned. Errors: as `columns`.
         """
         self._check(run_id)
-        if isinstance(target, Path):
-            with files.atomic_writer(target) as handle:
-                self._write_csv(run_id, handle)
-        else:
-            self._write_csv(run_id, target)
+        if form is Format.PARQUET and isinstance(target, Path):
+            self._parquet_file(run_id, target)
+            return 0
+        with (
+            files.scratch_folder() as scratch,
+            files.atomic_writer(target) if isinstance(target, Path) else nullcontext(target) as handle,
+        ):
+            if form is Format.CSV:
+                return write_csv(self._store, self._queries(run_id), scratch, handle, safe=safe_csv, look=look)
+            if form is Format.PARQUET:
+                whole = scratch / "whole.parquet"
+                self._parquet_file(run_id, whole)
+                with whole.open("rb") as made:
+                    shutil.copyfileobj(made, handle, _BLOCK)
+            else:
+                write_json(self._store, self._queries(run_id), scratch, handle, lines=form is Format.JSONL)
+        return 0
 
-    def _write_csv(self, run_id: str, target: BinaryIO) -> None:
-        header = "true"
-        with files.scratch_folder() as scratch:
-            piece = scratch / "piece.csv"
-            for query in self._queries(run_id):
-                with explained(piece):
-                    rows = as_text(self._store, query)
-                    copy = f"COPY ({rows}) TO {literal(str(piece))} (FORMAT csv, HEADER {header})"
-                    self._store.with_room(partial(self._store.rows, copy))
-                with piece.open("rb") as handle:
-                    shutil.copyfileobj(handle, target, _BLOCK)
-                header = "false"
+    def _parquet_file(self, run_id: str, target: Path) -> None:
+        """The parts lie beside the file: the system's place for temporary files may be memory, or small."""
+        requests = self._walk(run_id).requests
+        with files.scratch_folder(target.parent) as scratch:
+            whole = scratch / "whole.parquet"
+            write_parquet(self._store, self._queries(run_id), scratch, whole, group=requests)
+            files.publish(whole, target)
 
     def write_parquet(self, run_id: str, folder: Path) -> tuple[Path, ...]:
         """All rows as parquet files, which follow one another in input order. Errors: as `columns`."""
-        parts = []
-        for number, query in enumerate(self._queries(run_id), start=1):
-            part = folder / f"part-{number:05d}.parquet"
-            copy = f"COPY ({query}) TO {literal(str(part))} (FORMAT parquet)"
-            with explained(part):
-                self._store.with_room(partial(self._store.rows, copy))
-            parts.append(part)
-        return tuple(parts)
+        return tuple(parquet_parts(self._store, self._queries(run_id), folder))
 
     def counts(self, run_id: str) -> Counts:
         """What is in the tables of a run. Errors: as `columns`."""
@@ -110,13 +138,7 @@ class Reader(StoreUser):
         memory with their number.
         """
         self._check(run_id)
-        with explained(self._store.path):
-            first, last, requests = self._store.rows(
-                "SELECT min(row_number), max(row_number), count(*) FROM requests WHERE run_id = ?", [run_id]
-            )[0]
-            size = self._request_size(run_id)
-        per_row = max(1, requests // (last - first + 1))
-        step = max(1, min(_PART_REQUESTS, _PART_CHARACTERS // size) // per_row)
+        first, last, step, _ = self._walk(run_id)
         for start in range(first, last + 1, step):
             end = min(last, start + step - 1)
             with explained(self._store.path):
@@ -127,6 +149,16 @@ class Reader(StoreUser):
                 )[0]
                 query = views.select_run(self._store, run_id, views.Part(start, end, least, greatest))
             yield query
+
+    def _walk(self, run_id: str) -> "_Walk":
+        with explained(self._store.path):
+            first, last, requests = self._store.rows(
+                "SELECT min(row_number), max(row_number), count(*) FROM requests WHERE run_id = ?", [run_id]
+            )[0]
+            size = self._request_size(run_id)
+        per_row = max(1, requests // (last - first + 1))
+        step = max(1, min(_PART_REQUESTS, _PART_CHARACTERS // size) // per_row)
+        return _Walk(first, last, step, step * per_row)
 
     def _request_size(self, run_id: str) -> int:
         """Characters of data and answer per request, from the first ones."""

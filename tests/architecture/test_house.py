@@ -108,6 +108,34 @@ def test_nobody_prints(path: Path) -> None:
     assert not [call.lineno for owner, name, call in called(tree_of(path)) if name == "print" and not owner]
 
 
+# who may hold a standard stream; the others show through cli/render.py, which escapes what a terminal would obey
+STREAMS = {
+    "cli/render.py": "it is the way",
+    "cli/app.py": "opens closed streams, flushes them, says a constant on Windows",
+    "server/__main__.py": "says its error, escaped, where it has no cli",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_render_writes_to_a_terminal(path: Path) -> None:
+    found = [
+        f"line {node.lineno}: {node.value.attr}.{node.attr}"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr in {"stdout", "stderr"}
+        and isinstance(node.value.value, ast.Name)
+        and node.value.value.id == "sys"
+        and node.attr != "isatty"
+    ]
+    found += [
+        f"line {call.lineno}: {name}"
+        for _, name, call in called(tree_of(path))
+        if name in {"echo", "secho"} or (name == "print" and isinstance(call.func, ast.Name))
+    ]
+    assert bool(found) == (name_of(path) in STREAMS), found
+
+
 def test_every_failpoint_is_passed_somewhere_and_every_passing_is_registered() -> None:
     passed: set[str] = set()
     for path in FILES:

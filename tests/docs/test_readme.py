@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from batchflow.errors import ExitStatus
+from batchflow.sinks.formats import Format
 from batchflow.sinks.layout import KEYS, TABLES, VIEWS
 from batchflow.spec.load import load_spec
 from batchflow.spec.model import Experiment
@@ -84,6 +85,16 @@ def test_the_query_prints_what_is_shown(ran: Ran) -> None:
     ended = python(ran.folder, "-c", marked(README, "shown: query"))
     assert ended.returncode == 0, ended.stderr
     check_shown("shown: table", ended.stdout.strip() + "\n")
+
+
+def test_loading_prints_what_is_shown(ran: Ran) -> None:
+    ended = python(ran.folder, "-X", "dev", "-c", marked(README, "shown: load"))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    check_shown("shown: loaded", ended.stdout)
+
+
+def test_the_formats_are_those_of_the_program() -> None:
+    assert [name for row in rows(README, "`--format`") for name in code(row[0])] == list(Format)
 
 
 def test_the_commands_for_a_study_of_ones_own_run(tmp_path: Path, zygote: Zygote) -> None:

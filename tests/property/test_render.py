@@ -5,20 +5,23 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 from unicodedata import category
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchflow.cli import render
-from batchflow.errors import escape_controls
+from batchflow.cli import display, progress, render, show
+from batchflow.errors import DataError, Fault, UsageError, escape_controls
 
-OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+LINK = "\x1b]8;;http://evil\x1b\\\\click\x1b]8;;\x07"
 ANYTHING = st.text(
-    alphabet=st.characters() | st.sampled_from("\x1b\x07\x9b\x85\u2028\u202e\r\n\t\x7f漢é"), max_size=200
+    alphabet=st.characters() | st.sampled_from("\x1b\x07\x9b\x85\u061c\u200f\u2028\u202e\u2066\r\n\t\x7f漢é"),
+    max_size=200,
 )
 VALUES = st.none() | st.booleans() | st.integers() | ANYTHING
 
@@ -71,6 +74,84 @@ def test_bytes_for_a_terminal_are_escaped_wherever_they_are_cut(text: str, cuts:
     shown = stream.buffer.getvalue().decode()
     assert not OBEYED.search(shown)
     assert shown == escape_controls(content.decode())
+
+
+class Screen(io.TextIOWrapper):
+    """A terminal that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
+
+    def isatty(self) -> bool:
+        return True
+
+    def sent(self) -> str:
+        self.flush()
+        return cast("io.BytesIO", self.buffer).getvalue().decode()
+
+
+def _entry(text: str) -> dict[str, Any]:
+    return {
+        "custom_id": text, "kind": "result", "outcome": "answered", "simulated": False, "content": text,
+        "refusal": text, "error_code": text, "error_message": text,
+    }  # fmt: skip
+
+
+def _described(text: str) -> dict[str, Any]:
+    response = {"round": 1, "batch_id": text, "outcome": text or "error", "file": text, "line": 1, "content": text}
+    return {
+        "custom_id": text, "run": text, "simulated": False, "row_id": text, "row_number": 1, "condition": text,
+        "condition_number": 1, "replicate": 1, "draw": 1, "responses": [response],
+        "request": {"file": text, "line": 1, "body": {text: [text]}},
+    }  # fmt: skip
+
+
+def _fault(text: str) -> str:
+    fault = Fault(text, text, text, 1, 1, text)
+    return DataError([fault], hint=text).text() + UsageError(text, hint=text).text()
+
+
+def _stream(text: str) -> None:
+    with render.stdout() as stream:
+        stream.write(text.encode("utf-8", "backslashreplace"))
+
+
+def _above(text: str) -> None:
+    live = progress._LiveLine()
+    live.close()
+    live.above(text)
+
+
+# every way by which words of a model, a file or a provider come to a terminal
+WAYS: dict[str, Callable[[str], object]] = {
+    "note": render.note,
+    "ask": render.ask,
+    "show": render.show,
+    "write": render.write,
+    "emit": lambda text: render.emit("x", {"rows": [{text: text}]}),
+    "stdout": _stream,
+    "live line": _above,
+    "table": lambda text: render.show(render.table((text, "b"), [(text, [text]), (text, {text: text})])),
+    "display": lambda text: render.show(display._text(_entry(text))),
+    "show a request": lambda text: render.show(show.text(_described(text))),
+    "errors": lambda text: render.note(_fault(text)),
+    "command": lambda text: render.note(render.command("run", text)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(ANYTHING | st.just(LINK))
+@settings(max_examples=60, deadline=None)
+def test_no_way_to_a_terminal_lets_it_obey(way: str, text: str) -> None:
+    screen = Screen()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "dumb")
+        patch.setattr(sys, "stdin", io.StringIO("n\n"))
+        patch.setattr(sys, "stdout", screen)
+        patch.setattr(sys, "stderr", screen)
+        WAYS[way](text)
+    shown = re.sub("\\x1b\\[(?:\\?25[lh]|2K|1A)|\r", "", screen.sent()) if way == "live line" else screen.sent()
+    assert not OBEYED.search(shown)
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=4))

@@ -158,7 +158,7 @@ CASES = {
     "no-run-yet": Case(("results",), 2, lambda study: shutil.rmtree(study / "runs")),
     "unknown-step": Case(("run", "experiment.yaml", "--until", "fly"), 2),
     "unknown-format": Case(("results", "--format", "xml"), 2),
-    "later-format": Case(("results", "--format", "parquet"), 2),
+    "safe-csv-of-json": Case(("results", "--format", "json", "--safe-csv"), 2),
     "two-formats": Case(("results", "--output", "results.txt"), 2),
     "output-nowhere": Case(("results", "--format", "csv", "--output", "not/there.csv"), 2),
     "output-on-a-folder": Case(("results", "--format", "csv", "--output", "runs"), 2),

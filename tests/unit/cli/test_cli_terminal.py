@@ -52,6 +52,9 @@ def evil(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Path:
         "run experiment.yaml",
         "results",
         "results --format csv",
+        "results --format json",
+        "results --format jsonl",
+        "results --safe-csv",
         "results --json",
         "show",
         "show --json",
@@ -77,6 +80,30 @@ def test_a_file_gets_the_answers_as_they_are(evil: Path, zygote: Zygote) -> None
     record = zygote.run(evil, ["results", "--json"], QUIET)
     assert not OBEYED.search(record.stdout)
     assert record.json()["rows"][0]["topic"] == EVIL
+
+
+def test_formulas_are_told_to_whoever_is_there(tmp_path: Path, zygote: Zygote) -> None:
+    write_study(tmp_path)
+    (tmp_path / "rows.csv").write_text("id,topic\n1,=1+1\n2,-5\n", encoding="utf-8")
+    assert zygote.run(tmp_path, ["run", "experiment.yaml"], QUIET).status == 0
+    told = "note: 1 cell looks like a formula, which a spreadsheet would calculate: with --safe-csv it shows the text"
+    for options in (["--format", "csv"], ["--output", "out.csv"]):
+        with Terminal(tmp_path, "results", *options) as terminal:
+            assert terminal.end() == 0
+        assert told in terminal.text()
+        assert "formula" not in zygote.run(tmp_path, ["results", *options], QUIET).stderr  # nobody reads it
+    for options in (["--safe-csv"], ["--output", "out.json"]):
+        with Terminal(tmp_path, "results", *options) as terminal:
+            assert terminal.end() == 0
+        assert "formula" not in terminal.text()
+    assert ",'=1+1," in zygote.run(tmp_path, ["results", "--safe-csv"], QUIET).stdout
+
+
+def test_parquet_is_nothing_for_a_terminal(evil: Path) -> None:
+    with Terminal(evil, "results", "--format", "parquet") as terminal:
+        assert terminal.end() == 2
+    assert "Parquet is nothing that a terminal can show" in terminal.text()
+    assert "PAR1" not in terminal.text()
 
 
 def test_not_agreed_sends_nothing(make_study: Make) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from batchflow.plan.answer_types import AnswerColumn, AnswerPlan, Kind
 from batchflow.sinks.duckdb import ResponseRow, Sink
+from batchflow.sinks.formats import Format
 from batchflow.sinks.reader import open_reader
 from tests.unit.sinks.made import Made, answer, batch, make, query
 
@@ -146,7 +147,7 @@ def test_files_of_text_hold_nested_values_as_json(tmp_path: Path, database: Path
     made = make(tmp_path / "other")
     stream = io.BytesIO()
     with open_reader(database) as reader:
-        reader.write_csv(made.run, stream)
+        reader.write(made.run, Format.CSV, stream)
     rows = list(csv.DictReader(io.StringIO(stream.getvalue().decode())))
     assert rows[0]["tags"] == '["x",null]'
     assert rows[0]["at"] == '{"lat":1.5,"a b":[1,2]}'

@@ -7,6 +7,7 @@ import pytest
 
 from batchflow.errors import DatabaseHeld, SetupError, SinkError
 from batchflow.sinks.duckdb import Sink
+from batchflow.sinks.formats import Format
 from batchflow.sinks.reader import Reader, open_reader
 from tests.unit.sinks.made import Made, Rows, answer, batch, make, query
 
@@ -65,10 +66,10 @@ def test_reading_may_stop_early_and_go_on(made: Made, reader: Reader) -> None:
 
 def test_csv_keeps_every_value(tmp_path: Path, made: Made, reader: Reader) -> None:
     target = tmp_path / "out's.csv"
-    reader.write_csv(made.run, target)
+    reader.write(made.run, Format.CSV, target)
     content = target.read_bytes()
     stream = io.BytesIO()
-    reader.write_csv(made.run, stream)
+    reader.write(made.run, Format.CSV, stream)
     assert stream.getvalue() == content
     records = list(csv.reader(io.StringIO(content.decode(), newline="")))
     assert records[0] == reader.columns(made.run)
@@ -88,7 +89,7 @@ def test_a_run_that_is_not_there(tmp_path: Path, reader: Reader) -> None:
     for call in (
         reader.columns,
         lambda run: list(reader.rows(run)),
-        lambda run: reader.write_csv(run, tmp_path / "x.csv"),
+        lambda run: reader.write(run, Format.CSV, tmp_path / "x.csv"),
     ):
         with pytest.raises(SetupError, match="does not hold the run nothing-3f9c2a71") as caught:
             call("nothing-3f9c2a71")

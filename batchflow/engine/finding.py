@@ -1,5 +1,6 @@
-"""What an argument SPEC|RUN means: an experiment file, a folder of one, a run's id or folder."""
+"""What SPEC|RUN means: an experiment file, a folder of one, a run's id or folder; and whose answers it stands for."""
 
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from glob import escape
@@ -7,7 +8,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from batchflow.cli import render
 from batchflow.errors import BatchflowError, Fault, SpecError, UsageError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
@@ -68,6 +68,25 @@ def find_run(argument: str | None) -> Target:
     )
 
 
+def shown_instead(target: Target) -> Target | None:
+    """Where a study's newest run has no answers yet: the run of the same experiment that the view `results` shows."""
+    from batchflow.engine.run import view
+    from batchflow.sinks.reader import open_reader
+    from batchflow.steps.summary import account_of
+
+    state = view(target.folder).state
+    planned = not state.sent and state.loaded is None  # what it has taken over is not in the tables yet
+    answers = account_of(state).final.total() and not planned
+    if not target.by_spec or answers or not target.database.exists():
+        return None
+    with open_reader(target.database) as reader:
+        current = reader.current(target.plan.experiment)
+    folder = RunFolder(target.project.runs / (current or ""))
+    if current in {None, target.plan.run} or not folder.manifest.is_file():
+        return None
+    return replace(target, folder=folder, plan=replace(read_plan(folder.manifest), database=target.plan.database))
+
+
 def _named(run: str) -> chain[Path]:
     here = Path()
     places = (here.glob(f"{prefix}{RUNS}/{escape(run)}") for prefix in ("", "*/", "*/*/", "../"))
@@ -103,7 +122,9 @@ def _of_spec(path: Path) -> Target:
         for damaged in project.unreadable():
             read_plan(damaged / "manifest.json")  # says what is wrong with it
         project.check_names()
-        raise UsageError(f"{path}: this study has no run yet", hint=f"start it with {render.command('run', path)}")
+        raise UsageError(
+            f"{path}: this study has no run yet", hint=f"start it with {shlex.join(['batchflow', 'run', str(path)])}"
+        )
     folder, plan, unchanged, same = found
     output = spec.experiment.output  # where results go, and whether bodies with them, may change under a run
     plan = replace(plan, database=output.database, raw=output.raw)
