@@ -3,6 +3,7 @@
 import codecs
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
