@@ -21,7 +21,7 @@ contracts:
 	$(BIN)/lint-imports
 
 test:
-	$(BIN)/pytest -n 4
+	$(BIN)/pytest -n 4 --dist worksteal
 
 crash:           ## every failpoint, every combination, SEEDS random kills: one line each
 	$(BIN)/python -m tests.crash --seeds $(SEEDS)

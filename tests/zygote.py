@@ -149,11 +149,22 @@ def _servers() -> Zygote:
 def main() -> None:
     for name in sys.argv[1:]:
         import_module(name)
+    if PROGRAM in sys.argv:
+        _read_vocabulary_and_prices()
     for line in sys.stdin:
         request = json.loads(line)
         reply = DOINGS[request.pop("do")](**request)
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
+
+
+def _read_vocabulary_and_prices() -> None:
+    from genai_prices import Usage, calc_price
+
+    from batchflow.cost.tokenizer import tokenizer_of
+
+    tokenizer_of("gpt-4o")
+    calc_price(Usage(input_tokens=1), "gpt-4o")
 
 
 def _start(child: dict[str, Any]) -> dict[str, Any]:

@@ -26,22 +26,12 @@ def plan(
 
     Shows the DAG with its state, the shards and their sizes. Needs no key.
     """
-    from batchflow.engine.other_runs import workshop
-    from batchflow.engine.planning import plan_run
-    from batchflow.plan.project import Project
-    from batchflow.plan.study import compile_study
     from batchflow.spec.load import load_spec
     from batchflow.steps.forecasting import of_first_round, price_book
 
     path = spec_path(spec)
     spec_ = load_spec(path)
-    with workshop() as place:
-        study = compile_study(spec_, provider, place, RowOptions(sample, seed, ids, where).choice(spec_))
-        for line in [*study.notes(), *Project(spec_.folder).check_names()]:
-            render.note(f"note: {line}")
-        planned = plan_run(study)
-    for line in planned.notes:
-        render.note(f"note: {line}")
+    study, planned = _planned(spec_, RowOptions(sample, seed, ids, where), provider)
     run = planned.run
     _review(study, run)
     cost = of_first_round(run.folder, run.plan, run.state, price_book(spec_.experiment, study.target))
@@ -53,6 +43,23 @@ def plan(
     complete = described["state"] == "complete"
     then = "The run is complete: to run it would buy nothing." if complete else f"Next: {render.command('run', path)}"
     render.note(f"Nothing was sent. {then}")
+
+
+def _planned(spec: Any, rows: RowOptions, provider: str | None) -> tuple[Any, Any]:
+    """The study and its run, found or built; what is worth a word about them is said."""
+    from batchflow.engine.other_runs import workshop
+    from batchflow.engine.planning import plan_run
+    from batchflow.plan.project import Project
+    from batchflow.plan.study import compile_study
+
+    with workshop() as place:
+        study = compile_study(spec, provider, place, rows.choice(spec))
+        for line in [*study.notes(), *Project(spec.folder).check_names()]:
+            render.note(f"note: {line}")
+        planned = plan_run(study)
+    for line in planned.notes:
+        render.note(f"note: {line}")
+    return study, planned
 
 
 def _review(study: Any, run: Any) -> None:

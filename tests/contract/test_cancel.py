@@ -21,7 +21,7 @@ STOP = ("cancel", "experiment.yaml", "--json")
 # of four batches two never begin
 STUCK = {"fault": "stuck", "at": "in_progress", "nth": [1, 2]}
 # what is cancelled goes on for a while
-SLOW = {"fault": "slow_cancel", "seconds": 2.0}
+SLOW = {"fault": "slow_cancel", "seconds": 4.0}
 
 
 def calls(study: Study) -> dict[str, int]:

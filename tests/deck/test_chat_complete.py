@@ -156,7 +156,7 @@ def test_answers_to_other_requests_are_not_taken_for_these(walker: Walker, fake:
 def test_a_file_of_the_decks_tool_is_shown_with_its_image(walker: Walker) -> None:
     shown = walker.type("utils", "display", "requests.jsonl", "--limit", "1").stdout
     assert "id_0: asks gpt-4o\n  system: You are a participant." in shown
-    assert "[image_url https://images.example/select.png]" in shown
+    assert "[image: https://images.example/select.png]" in shown
 
 
 def test_config_shows_no_secret(walker: Walker, tmp_path: Path, zygote: Zygote) -> None:
