@@ -76,7 +76,7 @@ def test_what_a_living_run_will_ask_again_is_as_good_as_in_flight(make_study: Ma
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as living:
         try:
             deadline = time.monotonic() + 30
-            while not (list(study.folder.glob("runs/*/journal.jsonl")) and study.events("collected")):
+            while not (list(study.folder.glob("runs/[!.]*/journal.jsonl")) and study.events("collected")):
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             table(study, ROWS | {"13": "one more"})
