@@ -34,7 +34,8 @@ def test_the_run_costs_what_its_rows_cost_and_says_so_everywhere(make_study: Mak
         "unpriced": 0, "prompt_tokens": prompt, "completion_tokens": completion,
         "batches_prompt_tokens": prompt, "batches_completion_tokens": completion,
     }  # fmt: skip
-    assert cost(study) == cost(study, "SELECT sum(cost_usd) FROM results") == pytest.approx(record["cost_usd"])
+    assert cost(study) == pytest.approx(record["cost_usd"])
+    assert cost(study, "SELECT sum(cost_usd) FROM results") == pytest.approx(record["cost_usd"])
     assert cost(study, "SELECT cost_usd FROM runs") == pytest.approx(record["cost_usd"])
     assert "by the usage that the answers tell" in ended.stderr
     assert study.run("status", "experiment.yaml", "--json").json()["cost_usd"] == record["cost_usd"]
