@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,13 +63,15 @@ class Zygote:
             text=True,
             cwd=Path(__file__).parents[1],
         )
+        self._alone = threading.Lock()  # the crash and fault matrices ask from several threads
 
     def ask(self, **request: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        reply = json.loads(self._process.stdout.readline())
+        with self._alone:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            reply = json.loads(self._process.stdout.readline())
         assert isinstance(reply, dict)
         return reply
 
