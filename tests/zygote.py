@@ -123,12 +123,13 @@ class Started:
             "stdout": str(output),
             "stderr": str(output),
         }
-        self.pid: int = _servers().ask(do="start", child=child)["pid"]
+        self._parent = _servers()  # its own: the first ones of several threads may be of several zygotes
+        self.pid: int = self._parent.ask(do="start", child=child)["pid"]
         self._status: int | None = None
 
     def poll(self) -> int | None:
         if self._status is None:
-            self._status = _servers().ask(do="poll", pid=self.pid)["status"]
+            self._status = self._parent.ask(do="poll", pid=self.pid)["status"]
         return self._status
 
     def send_signal(self, number: int) -> None:
