@@ -199,21 +199,22 @@ class Advance:
         agree(line, yes=yes)
 
     def _cost_of_next(self) -> str:
-        from batchflow.steps.forecasting import sent_next, unsent
+        from batchflow.steps.forecasting import sent_next
 
         view = self._view
         waits = any(True for _ in view.state.in_flight())  # what is at the provider is fetched in any case
         groups = sent_next(view.folder, view.plan, view.state)
-        return self.cost_of(groups, files=len(unsent(view.state)), refuse=not waits)
+        return self.cost_of(groups, refuse=not waits)
 
-    def cost_of(self, groups: Sequence[Any], *, files: int = 1, refuse: bool = True) -> str:
+    def cost_of(self, groups: Sequence[Any], *, refuse: bool = True) -> str:
         """What requests would cost, in a sentence. refuse: raises OverBudget where that could be too much."""
         from batchflow.cli.money import forecast_sentence
-        from batchflow.cost.forecast import forecast
+        from batchflow.steps.forecasting import of_next
 
+        view = self._view
         if refuse and (budget := self._budget()) is not None:
-            budget.check(self._view.state, groups)
-        return forecast_sentence(forecast(groups, files, self.book))
+            budget.check(view.state, groups)
+        return forecast_sentence(of_next(view.folder, view.plan, view.state, self.book, groups))
 
     def _budget(self) -> Any:
         """What the run may cost; None where that is not said, or nothing is paid."""

@@ -7,6 +7,7 @@ from batchflow.cli import render
 
 _CENT = 0.01
 _DOLLAR = 1
+_POOLED = ", and its conditions like each other"
 
 
 def usd(amount: float, *, up: bool = False) -> str:
@@ -27,12 +28,38 @@ def forecast_text(found: Any) -> list[str]:
         lines.append(f"Cost: nothing{render.simulated(really=True)}. OpenAI would take: {_cost(real)}")
     else:
         lines.append(f"Cost: {_cost(real)}")
-    return [*lines, *(f"Price of {price.model}: {_price(price)}" for price in real.prices)]
+    lines += [f"Price of {price.model}: {_price(price)}" for price in real.prices]
+    return [*lines, *(_expected(real.expected) if real.expected else ())]
 
 
 def forecast_sentence(found: Any) -> str:
     """The same in a question's few words."""
-    return f"{found.input_tokens:,} input tokens ({found.counted}). Cost: {_cost(found)}."
+    said = f"{found.input_tokens:,} input tokens ({found.counted}). Cost: {_cost(found)}."
+    expected = found.expected
+    if expected is None or expected.usd is None:
+        return said
+    return f"{said} Judged by {render.plural(expected.answers, 'answer')} before: {_dollars(expected.usd)}."
+
+
+def _expected(found: Any) -> list[str]:
+    """What answers that are there make likely."""
+    answers = f"{render.plural(found.answers, 'answer')} to {render.plural(found.rows, 'row')}"
+    like = f"if those rows are like the rest{_POOLED if found.pooled else ''}"
+    return [
+        "",
+        f"Expected, judged by {answers} (in brackets, where {found.level:.0%} of such forecasts end, {like}):",
+        f"  input {_count(found.input_tokens)} tokens, output {_count(found.output_tokens)} tokens",
+        f"  cost {'not known' if found.usd is None else _dollars(found.usd)}",
+        *([f"  {', '.join(f'{kind} {_count(each)}' for kind, each in found.outcomes.items())}"]),
+    ]
+
+
+def _count(found: Any) -> str:
+    return f"{found.estimate:,.0f} ({found.low:,.0f} to {found.high:,.0f})"
+
+
+def _dollars(found: Any) -> str:
+    return f"about {usd(found.estimate)} ({usd(found.low)} to {usd(found.high, up=True)})"
 
 
 def _input(found: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
 
 from batchflow.cost.book import PriceBook
+from batchflow.cost.expected import NOTHING, Expected, Observed, expect
 from batchflow.cost.rates import Prices, Rates
 from batchflow.cost.tally import Group
 
@@ -38,6 +39,7 @@ class CostForecast:
     cap, or something that is not in the body. input_usd: of input_tokens alone. bound_usd: of both bounds; single_usd:
     the same, asked one by one at the full price. None where a price or a bound is not known.
     uncapped, unweighed: requests whose answers nothing caps, and that bring what cannot be weighed.
+    expected: what the answers that are there make likely; None where they are too few, or of other models.
     simulated: nothing is paid; `real` is then what OpenAI would take for the same.
     """
 
@@ -54,6 +56,7 @@ class CostForecast:
     unweighed: int
     prices: tuple[ModelPrice, ...]
     simulated: bool
+    expected: Expected | None = None
     real: Self | None = None
 
     @property
@@ -62,23 +65,43 @@ class CostForecast:
         return tuple(price.model for price in self.prices if price.source is None)
 
     def to_json(self) -> dict[str, Any]:
-        """As --json shows it; dollars to a millionth of a cent."""
-        facts = asdict(self)
-        for found in (facts, facts["real"] or {}):
-            for name in ("input_usd", "bound_usd", "single_usd"):
-                if found.get(name) is not None:
-                    found[name] = round(found[name], 8)
+        """As --json shows it; dollars to a millionth of a cent, tokens to a tenth."""
+        facts: dict[str, Any] = _rounded(asdict(self))
         return facts
 
 
-def forecast(groups: Sequence[Group], files: int, book: PriceBook) -> CostForecast:
-    """What the requests of some files will cost. At the local provider nothing; `real` says what it would be."""
+def _rounded(value: Any, digits: int = 8) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(each, 1 if name.endswith("_tokens") else digits) for name, each in value.items()}
+    return round(value, digits) if isinstance(value, float) else value
+
+
+def forecast(
+    groups: Sequence[Group], files: int, book: PriceBook, seen: Iterable[Observed] = (), named: Iterable[str] = ()
+) -> CostForecast:
+    """What the requests of some files will cost. At the local provider nothing; `real` says what it would be.
+
+    seen: answers like those to come; named: outcomes that they are looked at for, whether there is one or not.
+    """
     found = _forecast(groups, files, book)
+    if (expected := expect(groups, seen, named)) is not None:
+        found = replace(found, expected=_at_most(expected, found))
     if not book.simulated:
         return found
     text = sum(group.tokens for group in groups)  # the local server looks at no image
-    free = replace(found, input_tokens=text, input_usd=0.0, bound_usd=0.0, single_usd=0.0, prices=())
+    nothing = None if found.expected is None else replace(found.expected, usd=NOTHING)
+    free = replace(found, input_tokens=text, input_usd=0.0, bound_usd=0.0, single_usd=0.0, prices=(), expected=nothing)
     return replace(free, simulated=True, real=found)
+
+
+def _at_most(expected: Expected, found: CostForecast) -> Expected:
+    """No interval goes beyond what is known for certain."""
+    return replace(
+        expected,
+        usd=None if expected.usd is None else expected.usd.within(found.bound_usd),
+        input_tokens=expected.input_tokens.within(found.input_bound),
+        output_tokens=expected.output_tokens.within(found.output_bound),
+    )
 
 
 def _forecast(groups: Sequence[Group], files: int, book: PriceBook) -> CostForecast:

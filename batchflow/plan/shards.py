@@ -105,6 +105,11 @@ def custom_id_of(line: bytes) -> str:
     return line[len(_HEAD) : line.index(b'"', len(_HEAD))].decode("ascii")
 
 
+def row_of(custom_id: str) -> int:
+    """The number of the row that a custom_id of ours asks."""
+    return int(custom_id.partition("-")[0])
+
+
 def shard_ids(path: Path) -> Iterator[str]:
     """The custom_ids of a request file, in the order of its lines."""
     with path.open("rb") as handle:

@@ -4,6 +4,7 @@ Crash windows: `collect.before-publish`, `collect.between-files`, `collect.after
 next run takes the whole ones as they are), `collect.after-event`.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from os import SEEK_END
@@ -14,7 +15,7 @@ from batchflow import failpoints, files
 from batchflow.errors import ProviderDoubt, ProviderRefused, ProviderUntrusted, SetupError
 from batchflow.plan.folder import RESULT_KINDS, ResultKind, RunFolder
 from batchflow.plan.model import read_plan
-from batchflow.plan.shards import shard_ids, shard_name
+from batchflow.plan.shards import row_of, shard_ids, shard_name
 from batchflow.providers.base import BatchProvider
 from batchflow.results.account import Earlier, Reading
 from batchflow.results.judge import judge_of
@@ -165,14 +166,42 @@ def check_evidence(folder: RunFolder, collected: Iterable[Mapping[str, Any]]) ->
             )
 
 
-def read_shard(folder: RunFolder, round_: int, shard: int, names: Iterable[str], *, raw: bool = False) -> Reading:
-    """A pass over the answers of a collected shard, from the files named in its event. raw: each carries its line."""
+_ROW: Final = re.compile(rb'"custom_id"\s*:\s*"(\d+)-')
+
+
+@dataclass(frozen=True, slots=True)
+class _ChosenJudge:
+    """Judges the records of some rows, and looks no closer at the others."""
+
+    judge: Callable[[bytes], Answer | None]
+    chosen: Callable[[int], bool]
+
+    def __call__(self, record: bytes) -> Answer | None:
+        found = _ROW.search(record)
+        return self.judge(record) if found is not None and self.chosen(int(found[1])) else None
+
+
+def read_shard(
+    folder: RunFolder,
+    round_: int,
+    shard: int,
+    names: Iterable[str],
+    *,
+    raw: bool = False,
+    chosen: Callable[[int], bool] | None = None,
+) -> Reading:
+    """A pass over the answers of a collected shard, from the files named in its event. raw: each carries its line.
+    chosen: only those to these rows.
+    """
     paths = [folder.responses / name for name in names]
     expected = shard_ids(folder.shard(shard_name(round_, shard)))
     plan = read_plan(folder.manifest)
     judge: Callable[[bytes], Answer | None] = judge_of(plan)
     if round_ == 0:
         judge = TakenJudge(judge)
+    if chosen is not None:
+        expected = (name for name in expected if chosen(row_of(name)))
+        judge = _ChosenJudge(judge, chosen)
     serves = served(folder.map(round_), shard) if plan.duplicates == "share" else None
     earlier = None
     if round_ > 1:

@@ -1,5 +1,7 @@
 """What is about to be bought, priced: a plan's first round, what waits to be sent, what is asked again on purpose."""
 
+from collections.abc import Sequence
+
 from batchflow import clock
 from batchflow.cost.book import PriceBook
 from batchflow.cost.forecast import CostForecast, forecast
@@ -8,7 +10,9 @@ from batchflow.journal.state import Phase, RunState, ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
 from batchflow.plan.target import Target
+from batchflow.results.outcome import Outcome
 from batchflow.spec.model import Experiment
+from batchflow.steps.observing import observed
 from batchflow.steps.rounds import Again, owed_lines
 from batchflow.steps.weigh import Weights, weigh_file
 
@@ -24,9 +28,21 @@ def price_book(experiment: Experiment, target: Target) -> PriceBook:
 
 
 def of_first_round(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook) -> CostForecast:
-    """What a plan asks, whether it is sent yet or not; what was taken over is not asked."""
+    """What a plan asks, whether it is sent yet or not, judged by what was taken over, which is not asked."""
     shards = list(state.shards(1))
-    return forecast(_of_shards(folder, plan, shards), len(shards), book)
+    seen = observed(folder, plan, state, book, taken=True) if shards else []
+    return forecast(_of_shards(folder, plan, shards), len(shards), book, seen, _looked_at(plan))
+
+
+def of_next(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook, groups: Sequence[Group]) -> CostForecast:
+    """What requests cost that are asked next, judged by every answer that the run has."""
+    seen = observed(folder, plan, state, book) if groups else []
+    return forecast(groups, len({group.shard for group in groups}), book, seen, _looked_at(plan))
+
+
+def _looked_at(plan: Plan) -> tuple[str, ...]:
+    """The outcomes that a person asks about even if there is none yet."""
+    return (Outcome.REFUSED, Outcome.INVALID) if plan.answer else (Outcome.REFUSED,)
 
 
 def unsent(state: RunState) -> list[ShardState]:

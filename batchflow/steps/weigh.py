@@ -1,15 +1,15 @@
 """Weigh request lines: as files are written, and again where their weights were not kept. Free to repeat."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from batchflow.cost.tally import Group, Tally, by_shard
-from batchflow.cost.weighing import Scale
+from batchflow.cost.weighing import Scale, Weight
 from batchflow.journal.state import ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
-from batchflow.plan.shards import custom_id_of, shard_name
+from batchflow.plan.shards import custom_id_of, row_of, shard_name
 
 _BODY = b',"body":'
 _AFTER = 2  # what closes a line after its body
@@ -17,10 +17,17 @@ _AFTER = 2  # what closes a line after its body
 
 def add_line(tally: Tally, scale: Scale, request: Mapping[str, Any], line: bytes, shard: int) -> None:
     """Add a request line of ours to the weights of its file; request: the same, read."""
-    size = len(line) - line.index(_BODY) - len(_BODY) - _AFTER
-    weight = scale.weigh(request["body"], size)
+    weight = _weight(scale, request, line)
     condition = int(request["custom_id"].split("-")[1])
-    tally.add(weight, shard=shard, condition=condition, model=str(request["body"].get("model", "")))
+    tally.add(weight, shard=shard, condition=condition, model=_model(request))
+
+
+def _weight(scale: Scale, request: Mapping[str, Any], line: bytes) -> Weight:
+    return scale.weigh(request["body"], len(line) - line.index(_BODY) - len(_BODY) - _AFTER)
+
+
+def _model(request: Mapping[str, Any]) -> str:
+    return str(request["body"].get("model", ""))
 
 
 def weigh_file(
@@ -33,6 +40,20 @@ def weigh_file(
             if only is None or custom_id_of(line) in only:
                 add_line(tally, scale, json.loads(line), line, shard)
     return tally.groups()
+
+
+def weigh_rows(
+    folder: RunFolder, plan: Plan, shard: str, chosen: Callable[[int], bool]
+) -> dict[str, tuple[str, Weight]]:
+    """By custom_id the model and the weight of the lines of a request file that ask the chosen rows."""
+    scale = Scale(plan.endpoint, exact=not plan.simulated)
+    found: dict[str, tuple[str, Weight]] = {}
+    with folder.shard(shard).open("rb") as handle:
+        for line in handle:
+            if chosen(row_of(name := custom_id_of(line))):
+                request = json.loads(line)
+                found[name] = (_model(request), _weight(scale, request, line))
+    return found
 
 
 class Weights:
