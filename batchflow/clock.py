@@ -14,6 +14,11 @@ def stamp(moment: datetime | None = None) -> str:
     return (moment or now()).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def parsed(text: str) -> datetime:
+    """The moment that `stamp` wrote."""
+    return datetime.fromisoformat(text)
+
+
 def unix() -> float:
     """Seconds since 1970, as the Batch API writes them."""
     return time.time()

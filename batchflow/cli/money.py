@@ -1,23 +1,13 @@
 """Money in words: dollars, and what a forecast says to a person who decides by it."""
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 from batchflow.cli import render
+from batchflow.cost.dollars import usd
 
-_CENT = 0.01
-_DOLLAR = 1
+_KINDS = {"same": "the same", "changed": "changed", "added": "added", "gone": "gone"}
 _POOLED = ", and its conditions like each other"
-
-
-def usd(amount: float, *, up: bool = False) -> str:
-    """Dollars, two digits or more of what is small; up: never less than the amount, for what is said to be the most."""
-    if amount <= 0:
-        return "$0"
-    digits = 2 if amount >= _DOLLAR else 3 if amount >= _CENT else 1 - math.floor(math.log10(amount))
-    scaled = amount * 10**digits
-    whole = math.ceil(scaled - 1e-9) if up else round(scaled)
-    return f"${whole / 10**digits:,.{digits}f}"
 
 
 def forecast_text(found: Any) -> list[str]:
@@ -60,6 +50,36 @@ def _count(found: Any) -> str:
 
 def _dollars(found: Any) -> str:
     return f"about {usd(found.estimate)} ({usd(found.low)} to {usd(found.high, up=True)})"
+
+
+def share_text(cell: Mapping[str, Any]) -> str:
+    """What a cell of a design costs."""
+    if (expected := cell["expected_usd"]) is not None:
+        return f"about {usd(expected['estimate'])}"
+    return "not known" if cell["bound_usd"] is None else f"at most {usd(cell['bound_usd'], up=True)}"
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    if found["usd"] is None:
+        return "not known"
+    return f"about {usd(found['usd'])}" if found["expected"] else f"up to about {usd(found['usd'], up=True)}"
+
+
+def beside_text(compared: Mapping[str, Any]) -> list[str]:
+    """What became of the requests of the run before, and the money of it."""
+    rows = [
+        (
+            _KINDS[kind],
+            f"{found['requests']:,}",
+            f"{found['asked']:,}",
+            _share(found) if found["asked"] else "",
+            usd(found["paid_usd"]) if found["paid_usd"] else "",
+        )
+        for kind, found in compared["money"].items()
+        if found["requests"]
+    ]
+    headers = (f"beside {compared['run']}, by row id", "requests", "to buy", "cost", "paid before, about")
+    return ["", render.table(headers, rows, right=frozenset({1, 2, 3, 4}))]
 
 
 def _input(found: Any) -> str:

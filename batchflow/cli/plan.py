@@ -5,7 +5,7 @@ from typing import Any
 
 from batchflow.cli import render
 from batchflow.cli.choice import RowOptions
-from batchflow.cli.money import forecast_text
+from batchflow.cli.money import beside_text, forecast_text, share_text
 from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 from batchflow.engine.finding import spec_path
 
@@ -27,19 +27,19 @@ def plan(
     Shows the DAG with its state, the shards and their sizes. Needs no key.
     """
     from batchflow.spec.load import load_spec
-    from batchflow.steps.forecasting import of_first_round, price_book
+    from batchflow.steps.forecasting import FirstRound, price_book
 
     path = spec_path(spec)
     spec_ = load_spec(path)
     study, planned = _planned(spec_, RowOptions(sample, seed, ids, where), provider)
     run = planned.run
     _review(study, run)
-    cost = of_first_round(run.folder, run.plan, run.state, price_book(spec_.experiment, study.target))
+    cost = FirstRound(run.folder, run.plan, run.state, price_book(spec_.experiment, study.target))
     described = describe(run, planned, cost)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
         return
-    render.show(text(described, cost))
+    render.show(text(described, cost.whole))
     complete = described["state"] == "complete"
     then = "The run is complete: to run it would buy nothing." if complete else f"Next: {render.command('run', path)}"
     render.note(f"Nothing was sent. {then}")
@@ -72,7 +72,7 @@ def _review(study: Any, run: Any) -> None:
         for line in warnings(run.plan.personal or ()):
             render.note(f"note: {line}")
     check_unsent(run.folder, run.state)
-    write_review(run)
+    write_review(run, study)
 
 
 def describe(run: Any, planned: Any, cost: Any) -> dict[str, Any]:
@@ -81,7 +81,8 @@ def describe(run: Any, planned: Any, cost: Any) -> dict[str, Any]:
     from batchflow.steps.summary import state_of
     from batchflow.steps.take import reused
 
-    plan_, state, forecast = run.plan, run.state, cost.to_json()
+    plan_, state, forecast = run.plan, run.state, cost.whole.to_json()
+    cells = {number: each.real or each for number, each in cost.of_conditions().items()}
     asked = any(shard.round for shard in state.shards())
     return {
         "run": plan_.run,
@@ -100,10 +101,10 @@ def describe(run: Any, planned: Any, cost: Any) -> dict[str, Any]:
         "answered_before": planned.answered,
         "taken_over": reused(state),
         "to_ask": sum(shard.requests for shard in state.shards(1)),
-        "compared": _compared(planned.difference),
+        "compared": _compared(planned.difference, cells),
         "sample": plan_.sample,
         "rows": plan_.source.rows,
-        "design": _design(run),
+        "design": _design(run, cells),
         "personal": [asdict(each) for each in plan_.personal or ()],
         "cost_usd": forecast["bound_usd"],
         "cost": forecast,
@@ -116,12 +117,19 @@ def describe(run: Any, planned: Any, cost: Any) -> dict[str, Any]:
     }
 
 
-def _compared(compared: Any) -> dict[str, Any] | None:
+def _compared(compared: Any, costs: dict[int, Any]) -> dict[str, Any] | None:
     """The requests beside those of the run before, told apart by row id, condition and replicate."""
-    return None if compared is None else {"run": compared.run, **compared.difference._asdict()}
+    from batchflow.steps.comparing import beside, paid_for_one
+
+    if compared is None:
+        return None
+    before = compared.run
+    found = beside(compared.changes, costs, paid_for_one(before.folder, before.plan, before.state))
+    counts = {kind: each.requests for kind, each in found.items()}
+    return {"run": before.plan.run, **counts, "money": {kind: asdict(each) for kind, each in found.items()}}
 
 
-def _design(run: Any) -> dict[str, Any] | None:
+def _design(run: Any, costs: dict[int, Any]) -> dict[str, Any] | None:
     """Cells and how many are asked in each; None where nothing varies and each row is asked once."""
     from batchflow.sources.maps import count_conditions
 
@@ -130,7 +138,13 @@ def _design(run: Any) -> dict[str, Any] | None:
         return None
     counts = count_conditions(run.folder.first_maps())
     cells = [
-        {"number": c.number, "condition": c.text, "rows": counts[c.number].rows, "requests": counts[c.number].requests}
+        {
+            "number": c.number,
+            "condition": c.text,
+            "rows": counts[c.number].rows,
+            "requests": counts[c.number].requests,
+            **_share(costs.get(c.number)),
+        }
         for c in plan_.conditions
         if c.number in counts
     ]
@@ -144,13 +158,26 @@ def _design(run: Any) -> dict[str, Any] | None:
     }
 
 
+def _share(cost: Any) -> dict[str, Any]:
+    """What a cell has of the cost of what is asked; None: it asks nothing."""
+    if cost is None:
+        return {"input_tokens": 0, "bound_usd": 0.0, "expected_usd": None}
+    facts = cost.to_json()
+    expected = facts["expected"] or {"usd": None}
+    return {name: facts[name] for name in ("input_tokens", "bound_usd")} | {"expected_usd": expected["usd"]}
+
+
 def design_text(design: dict[str, Any]) -> list[str]:
     """The cells of a design as a table."""
     cells, times = design["cells"], render.plural(design["replicates"], "replicate")
     if not cells:
         return ["", f"Each row is asked in {times}"]
-    rows = [(c["number"], c["condition"], f"{c['rows']:,}", f"{c['requests']:,}") for c in cells[:SHOWN_CELLS]]
-    lines = ["", render.table(("cell", "condition", "rows", "requests"), rows, right=frozenset({0, 2, 3}))]
+    rows = [
+        (c["number"], c["condition"], f"{c['rows']:,}", f"{c['requests']:,}", f"{c['input_tokens']:,}", share_text(c))
+        for c in cells[:SHOWN_CELLS]
+    ]
+    headers = ("cell", "condition", "rows", "requests", "input tokens to buy", "cost")
+    lines = ["", render.table(headers, rows, right=frozenset({0, 2, 3, 4, 5}))]
     if len(cells) > SHOWN_CELLS:
         lines.append(f"… and {len(cells) - SHOWN_CELLS:,} more cells")
     sizes = [cell["requests"] for cell in cells]
@@ -203,12 +230,7 @@ def _reuse_text(described: dict[str, Any]) -> list[str]:
             f"{described['answered_before']:,} of these requests have a final answer in other runs of this project and"
             " would be asked again on purpose (reuse: none, or --fresh)"
         )
-    if beside := described["compared"]:
-        lines.append(
-            f"Beside {beside['run']}, by row id: {beside['same']:,} the same, {beside['changed']:,} changed, "
-            f"{beside['added']:,} added, {beside['gone']:,} gone"
-        )
-    return lines
+    return [*lines, *(beside_text(described["compared"]) if described["compared"] else ())]
 
 
 def dag_text(dag: list[dict[str, Any]]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from batchflow.cli import render
-from batchflow.cli.money import usd
+from batchflow.cost.dollars import usd
 from batchflow.engine.run import RunView
 from batchflow.errors import BatchflowError
 from batchflow.journal.state import RunState

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.money import usd
 from batchflow.cli.options import Json
+from batchflow.cost.dollars import usd
 from batchflow.errors import UsageError
 
 

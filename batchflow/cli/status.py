@@ -7,8 +7,8 @@ import typer
 
 from batchflow import clock
 from batchflow.cli import render
-from batchflow.cli.money import usd
 from batchflow.cli.options import Json, RunArgument
+from batchflow.cost.dollars import usd
 from batchflow.engine.finding import Target, find_run
 from batchflow.errors import UsageError
 

@@ -1,9 +1,9 @@
 """The budget of a run: whether what is about to be sent could take it beyond what the spec allows."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from batchflow.cost.book import PriceBook
+from batchflow.cost.dollars import usd
 from batchflow.cost.forecast import bound_of
 from batchflow.cost.tally import Group
 from batchflow.errors import OverBudget
@@ -13,8 +13,6 @@ from batchflow.plan.model import Plan
 from batchflow.spec.money import BudgetSpec
 from batchflow.steps.spending import Spent
 from batchflow.steps.weigh import Weights
-
-_DOLLAR: Final = 1
 
 
 class Budget:
@@ -44,9 +42,9 @@ class Budget:
                 hint="cap the answers (max_completion_tokens, max_output_tokens), say the price under `prices`, or "
                 "what a request may be taken to cost: budget.assume_usd_per_request",
             )
-        before = f", beside {_dollars(committed)} for what was sent before" if committed else ""
+        before = f", beside {usd(committed)} for what was sent before" if committed else ""
         return OverBudget(
-            f"what is to be sent could cost up to {_dollars(bound)}{before}: more than budget.max_usd, {most:g}",
+            f"what is to be sent could cost up to {usd(bound, up=True)}{before}: more than budget.max_usd, {most:g}",
             hint="raise budget.max_usd, cap the answers lower, or ask fewer rows; answers rarely take all they may",
         )
 
@@ -86,7 +84,3 @@ class Budget:
             paid.add(shard)
             total += max(paid.usd, self._most(shard) or 0.0) if paid.unpriced else paid.usd
         return total
-
-
-def _dollars(amount: float) -> str:
-    return f"${amount:,.2f}" if amount >= _DOLLAR else f"${amount:.3g}"

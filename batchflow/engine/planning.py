@@ -2,7 +2,7 @@
 
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from secrets import token_hex
 from shutil import which
 
 from batchflow import __version__, clock, failpoints, files
+from batchflow.cost.book import PriceBook
 from batchflow.engine import neighbours
 from batchflow.engine.reviewing import write_review
 from batchflow.engine.run import RunView, lock, view
@@ -24,10 +25,11 @@ from batchflow.plan.model import ConditionFacts, Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
 from batchflow.plan.study import Study
 from batchflow.prompts.personal import Finding
-from batchflow.sources.maps import Conditioned, Difference, compare
+from batchflow.sources.maps import Change, Conditioned, compare
 from batchflow.sources.rows import Rows
 from batchflow.sources.table import Imported
 from batchflow.steps.build import BuiltFirst, build_first, built_event, lines
+from batchflow.steps.forecasting import price_book
 from batchflow.steps.take import TAKEN_ROUND, taken_events
 
 LIBRARIES = ("duckdb", "openai", "pydantic")
@@ -37,8 +39,8 @@ LIBRARIES = ("duckdb", "openai", "pydantic")
 class Compared:
     """A run beside the run of the same study that was sent last."""
 
-    run: str
-    difference: Difference
+    run: RunView
+    changes: Sequence[Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +200,8 @@ def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) 
     plan = _plan(study, run, fingerprint, imported, built, reuse=reuse)
     files.atomic_write(building.manifest, plan.to_bytes())
     _copy_spec(study, building)
-    _write_journal(building, run, built)
-    write_review(view(building))
+    _write_journal(building, run, built, price_book(study.spec.experiment, study.target))
+    write_review(view(building), study)
     failpoints.hit("build.before-publish")
     final = RunFolder(project.runs / run)
     if replaced is not None:
@@ -221,8 +223,8 @@ def _replaceable(project: Project, run: RunView) -> bool:
     return not run.state.sent and neighbours.spare(project, run)
 
 
-def _write_journal(building: RunFolder, run: str, built: BuiltFirst) -> None:
-    events = taken_events(building, built.taken, built_event(TAKEN_ROUND, built.taken)) if built.taken else []
+def _write_journal(building: RunFolder, run: str, built: BuiltFirst, book: PriceBook) -> None:
+    events = taken_events(building, built.taken, built_event(TAKEN_ROUND, built.taken), book) if built.taken else []
     if built.asked:
         events.append(built_event(1, built.asked))
     journal = Journal.create(building.journal, run)
@@ -341,10 +343,10 @@ def _compared(project: Project, run: RunView) -> Compared | None:
         with suppress(BatchflowError, ValueError, OSError):
             other = view(folder)
             if other.state.sent or TAKEN_ROUND in other.state.rounds:
-                return Compared(folder.run, compare(_conditioned(run), _conditioned(other)))
+                return Compared(other, compare(_conditioned(run), _conditioned(other)))
     return None
 
 
 def _conditioned(run: RunView) -> Conditioned:
     texts = {condition.number: condition.text for condition in run.plan.conditions}
-    return Conditioned(run.folder.first_maps(), texts)
+    return Conditioned(run.folder.map(TAKEN_ROUND), run.folder.map(1), texts)

@@ -13,7 +13,7 @@
 | batch | poll | batch_id, status, ended, both file ids, errors, moments, counts, tokens | a batch changed |
 | released | poll | batch_id, cause | a failed batch did nothing; its shard may be sent again |
 | rejected | poll | code, message, rows | the shard failed for a cause of ours; it stays unsent |
-| collected | collect | batch_id, files, account (cost) | every answer of a batch is on disk and counted |
+| collected | collect | batch_id, files, account (cost, worth_usd) | every answer of a batch is on disk and counted |
 | loaded | load | database, rows | the tables hold what was collected so far |
 | cancel | | batches | the user wants the open batches of this round to end, and nothing more to be sent |
 | resumed | | requests | the user agreed to send the rest of a cancelled run |
@@ -50,7 +50,10 @@ PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
     "resumed": frozenset({"requests"}),
 }
 # what a payload may have beside them
-OPTIONAL: Final[Mapping[str, frozenset[str]]] = {"built": frozenset({"retry"}), "collected": frozenset({"cost"})}
+OPTIONAL: Final[Mapping[str, frozenset[str]]] = {
+    "built": frozenset({"retry"}),
+    "collected": frozenset({"cost", "worth_usd"}),
+}
 
 # Texts that stay as they are: names and hashes of ours, and the ids by which the provider knows its files and batches.
 _EXACT: Final = frozenset(

@@ -332,23 +332,29 @@ def count_conditions(paths: Sequence[Path]) -> dict[int, CellCount]:
     return {number: CellCount(*counts) for number, *counts in rows}
 
 
-class Difference(NamedTuple):
-    """Requests of a run beside those of an earlier one, told apart by row id, condition and replicate."""
+class Change(NamedTuple):
+    """Requests of a run beside those of an earlier one, told apart by row id, condition and replicate.
 
-    same: int
-    changed: int
-    added: int
-    gone: int
+    kind: same, changed, added or gone. here, there: the number of their condition in the run and the earlier one; None
+    where it has no such request. asked: the run asks them; else it has taken them over.
+    """
+
+    kind: str
+    here: int | None
+    there: int | None
+    asked: bool
+    requests: int
 
 
 class Conditioned(NamedTuple):
-    """The maps of a run's first round, and the text of each of its conditions."""
+    """The maps of what a run has taken over and what it asks, where it does, and the text of each of its conditions."""
 
-    paths: Sequence[Path]
+    taken: Path
+    asked: Path
     conditions: Mapping[int, str]
 
 
-def compare(new: Conditioned, old: Conditioned) -> Difference:
+def compare(new: Conditioned, old: Conditioned) -> list[Change]:
     """What became of the requests of an earlier run."""
     with map_database() as con:
         for name, side in (("new", new), ("old", old)):
@@ -356,18 +362,21 @@ def compare(new: Conditioned, old: Conditioned) -> Difference:
             with con.appender(f"{name}_conditions") as appender:
                 appender.append_rows(list(side.conditions.items()))
             maps = " UNION ALL ".join(
-                f"SELECT row_id, condition, replicate, request_key FROM {parquet(path)}" for path in side.paths
+                f"SELECT row_id, condition AS number, replicate, request_key, {asked} AS asked FROM {parquet(path)}"
+                for path, asked in ((side.taken, False), (side.asked, True))
+                if path.is_file()
             )
             con.execute(
-                f"CREATE VIEW {name} AS SELECT row_id, coalesce(text, '') AS condition, replicate, request_key "
-                f"FROM ({maps}) m LEFT JOIN {name}_conditions c ON c.number = m.condition"
+                f"CREATE VIEW {name} AS SELECT m.*, coalesce(text, '') AS condition "
+                f"FROM ({maps}) m LEFT JOIN {name}_conditions c USING (number)"
             )
-        counts = con.execute(
-            "SELECT count(*) FILTER (n.request_key = o.request_key), count(*) FILTER (n.request_key <> o.request_key), "
-            "count(*) FILTER (o.request_key IS NULL), count(*) FILTER (n.request_key IS NULL) "
-            "FROM new n FULL JOIN old o USING (row_id, condition, replicate)"
-        ).fetchall()[0]
-    return Difference(*counts)
+        found = con.execute(
+            "SELECT CASE WHEN o.request_key IS NULL THEN 'added' WHEN n.request_key IS NULL THEN 'gone' "
+            "WHEN n.request_key = o.request_key THEN 'same' ELSE 'changed' END, "
+            "n.number, o.number, coalesce(n.asked, false), count(*) "
+            "FROM new n FULL JOIN old o USING (row_id, condition, replicate) GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+    return [Change(*counts) for counts in found]
 
 
 def publish(con: "DuckDBPyConnection", select: str, target: Path, values: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What is about to be bought, priced: a plan's first round, what waits to be sent, what is asked again on purpose."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from batchflow import clock
@@ -19,25 +20,46 @@ from batchflow.steps.weigh import Weights, weigh_file
 UNSENT = frozenset({Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED})
 
 
-def price_book(experiment: Experiment, target: Target) -> PriceBook:
-    """The prices of whoever is asked, as of today."""
+def price_book(experiment: Experiment, target: Target, *, moment: str = "") -> PriceBook:
+    """The prices of whoever is asked, as of a moment, like a plan's `created_at`, or as of now."""
     given = {model: prices.by_kind() for model, prices in experiment.prices.items()}
     return PriceBook(
-        given, provider=target.name, base_url=target.base_url, simulated=target.simulated, moment=clock.now()
+        given,
+        provider=target.name,
+        base_url=target.base_url,
+        simulated=target.simulated,
+        moment=clock.parsed(moment) if moment else clock.now(),
     )
 
 
-def of_first_round(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook) -> CostForecast:
+class FirstRound:
     """What a plan asks, whether it is sent yet or not, judged by what was taken over, which is not asked."""
-    shards = list(state.shards(1))
-    seen = observed(folder, plan, state, book, taken=True) if shards else []
-    return forecast(_of_shards(folder, plan, shards), len(shards), book, seen, _looked_at(plan))
+
+    def __init__(self, folder: RunFolder, plan: Plan, state: RunState, book: PriceBook) -> None:
+        shards = list(state.shards(1))
+        self._groups, self._book, self._looked_at = _of_shards(folder, plan, shards), book, _looked_at(plan)
+        self._seen = observed(folder, plan, state, book, taken=True) if shards else []
+        self.whole = self._forecast(self._groups)
+
+    def of_conditions(self) -> dict[int, CostForecast]:
+        """The same by condition, of those that are asked."""
+        groups = defaultdict[int, list[Group]](list)
+        for group in self._groups:
+            groups[group.condition].append(group)
+        return {condition: self._forecast(each) for condition, each in sorted(groups.items())}
+
+    def _forecast(self, groups: Sequence[Group]) -> CostForecast:
+        return forecast(groups, _files(groups), self._book, self._seen, self._looked_at)
 
 
 def of_next(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook, groups: Sequence[Group]) -> CostForecast:
     """What requests cost that are asked next, judged by every answer that the run has."""
     seen = observed(folder, plan, state, book) if groups else []
-    return forecast(groups, len({group.shard for group in groups}), book, seen, _looked_at(plan))
+    return forecast(groups, _files(groups), book, seen, _looked_at(plan))
+
+
+def _files(groups: Sequence[Group]) -> int:
+    return len({group.shard for group in groups})
 
 
 def _looked_at(plan: Plan) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ from itertools import islice
 from typing import Any, Final
 
 from batchflow import files
+from batchflow.cost.dollars import usd
+from batchflow.cost.expected import Interval
+from batchflow.cost.forecast import CostForecast
 from batchflow.errors import escape_controls, redact
 from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
@@ -32,11 +35,13 @@ _OPENAI_KEEPS: Final = (
 )
 
 
-def review(folder: RunFolder, plan: Plan, state: RunState) -> bytes:
-    """The page as UTF-8. It holds a few prompts with cells of the table, but no key and nothing that a reader's
+def review(folder: RunFolder, plan: Plan, state: RunState, cost: CostForecast | None) -> bytes:
+    """The page as UTF-8. cost: of what the plan asks; None where nothing is paid.
+
+    It holds a few prompts with cells of the table, but no key and nothing that a reader's
     program would execute.
     """
-    parts = [*_study(plan), *_leaves(plan), *_design(folder, plan), *_sizes(plan, state), *_cost(plan)]
+    parts = [*_study(plan), *_leaves(plan), *_design(folder, plan), *_sizes(plan, state), *_cost(cost)]
     parts += [*_evidence(folder, plan, state), *_samples(folder, plan, state)]
     return redact(escape_controls("\n".join(parts) + "\n")).encode("utf-8", "backslashreplace")
 
@@ -137,10 +142,56 @@ def _sizes(plan: Plan, state: RunState) -> Iterator[str]:
     yield "\nA request that fails for a passing reason is asked again; that is in none of these numbers."
 
 
-def _cost(plan: Plan) -> list[str]:
-    """The section about money, for whoever knows what a plan costs; none where nobody does."""
-    del plan
-    return []
+def _cost(cost: CostForecast | None) -> Iterator[str]:
+    yield from ("", "## Cost", "")
+    if cost is None:
+        yield "Nothing: the local provider answers, and no answer is a model's."
+        return
+    if not cost.requests:
+        yield "Nothing: every request was answered by an earlier run."
+        return
+    how = "counted exactly" if cost.counted == "exact" else "estimated: a quarter of the bytes of their text"
+    nobody = "not known"
+    rows = [
+        ("requests that are paid for", f"{cost.requests:,}"),
+        ("tokens (pieces of words) of their text", f"{cost.input_tokens:,}, {how}"),
+        ("the same at most", nobody if cost.input_bound is None else f"{cost.input_bound:,}"),
+        ("tokens of the answers at most", nobody if cost.output_bound is None else f"{cost.output_bound:,}"),
+        ("**cost at most**", nobody if cost.bound_usd is None else f"**{usd(cost.bound_usd, up=True)}**"),
+        ("of it for the text sent, about", nobody if cost.input_usd is None else usd(cost.input_usd)),
+        ("the same without a batch, at most", nobody if cost.single_usd is None else usd(cost.single_usd, up=True)),
+    ]
+    yield md.table(("", ""), [*rows, *_expected(cost)])
+    yield ""
+    for price in cost.prices:
+        if price.source is None:
+            yield f"- {md.code(price.model)}: no price is known (`prices` in the experiment file can say it)."
+            continue
+        of = f"{md.text(price.source)}, of {price.as_of}"
+        full = "" if price.batch_known else " No price of batches is known; this is the full one."
+        yield f"- {md.code(price.model)}: ${price.input:g} for a million tokens sent, ${price.output:g} for a million"
+        yield f"  tokens answered ({of}).{full}"
+    yield "\nWhat has been paid in the end stands in the table `runs`, and in `status`."
+
+
+def _expected(cost: CostForecast) -> list[tuple[str, str]]:
+    """What answers that are there make likely."""
+    found = cost.expected
+    if found is None:
+        return []
+    rows = [("tokens of the answers, expected", _within(found.output_tokens))]
+    if found.usd is not None:
+        low, high = usd(found.usd.low), usd(found.usd.high, up=True)
+        rows.append(("**cost, expected**", f"**{usd(found.usd.estimate)}** ({low} to {high})"))
+    rows += [(f"{kind}, expected", _within(each)) for kind, each in found.outcomes.items()]
+    judged = f"{found.answers:,} answers to {found.rows:,} rows"
+    like = ", and its conditions like each other" if found.pooled else ""
+    rows.append(("judged by", f"{judged}; {found.level:.0%} of such forecasts hold, if those are like the rest{like}"))
+    return rows
+
+
+def _within(found: Interval) -> str:
+    return f"{found.estimate:,.0f} ({found.low:,.0f} to {found.high:,.0f})"
 
 
 def _evidence(folder: RunFolder, plan: Plan, state: RunState) -> Iterator[str]:

@@ -17,8 +17,11 @@ from batchflow.results.outcome import Answer, Outcome
 
 def cost_of(answer: Answer, prices: Prices | None) -> float | None:
     """US dollars; nothing for an answer that another run has bought, None where usage or price is not told."""
-    if answer.taken_from is not None:
-        return 0.0
+    return 0.0 if answer.taken_from is not None else _worth(answer, prices)
+
+
+def _worth(answer: Answer, prices: Prices | None) -> float | None:
+    """The same, whoever has bought it."""
     if prices is None or answer.prompt_tokens is None:
         return None
     return prices.cost(
@@ -33,9 +36,25 @@ def rates_of(folder: RunFolder, round_: int, shard: int, book: PriceBook) -> Rat
     """The prices of a request file, which asks one model."""
     if book.simulated:
         return book.rates("")
+    return book.rates(model_of(folder, round_, shard))
+
+
+def model_of(folder: RunFolder, round_: int, shard: int) -> str:
+    """The model that a request file asks."""
     with folder.shard(shard_name(round_, shard)).open("rb") as handle:
-        body = json.loads(handle.readline())["body"]
-    return book.rates(str(body.get("model", "")))
+        return str(json.loads(handle.readline())["body"].get("model", ""))
+
+
+def worth_of(answers: Iterable[Answer], rates: Rates | None) -> float:
+    """US dollars that answers would cost if they were bought now, of those that can be priced."""
+    prices = None if rates is None else rates.batch
+    return sum(_worth(answer, prices) or 0.0 for answer in answers)
+
+
+def paid(shard: ShardState) -> float:
+    """US dollars that the answers of a shard have cost; those taken over, what they would have cost that day."""
+    kept: float = _kept(shard).get("usd", 0.0) if shard.round else (shard.collected or {}).get("worth_usd", 0.0)
+    return kept
 
 
 def price_answers(answers: Iterable[Answer], rates: Rates | None) -> dict[str, Any]:

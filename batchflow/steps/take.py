@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from batchflow import files
+from batchflow.cost.book import PriceBook
 from batchflow.errors import SetupError
 from batchflow.journal.events import Event
 from batchflow.journal.state import RunState, ShardState
@@ -20,6 +21,7 @@ from batchflow.sources.maps import Bought, Others
 from batchflow.sources.settling import Settled, SettlingWriter, Taken
 from batchflow.steps.base import StepName
 from batchflow.steps.collect import check_evidence, read_shard
+from batchflow.steps.spending import rates_of, worth_of
 
 TAKEN_ROUND: Final = 0  # the round whose answers were there before anything was asked
 
@@ -135,8 +137,8 @@ def _record(prior: Prior, round_: int, taken: Taken, raw: bytes) -> bytes:
     return wrap(taken.ours, origin, raw)
 
 
-def taken_events(folder: RunFolder, shards: Sequence[Shard], built: Event) -> list[Event]:
-    """The events of a round that was answered before it was asked."""
+def taken_events(folder: RunFolder, shards: Sequence[Shard], built: Event, book: PriceBook) -> list[Event]:
+    """The events of a round that was answered before it was asked, with what its answers would cost today."""
     events = [built]
     for shard in shards:
         name = taken_file(shard.number)
@@ -148,10 +150,11 @@ def taken_events(folder: RunFolder, shards: Sequence[Shard], built: Event) -> li
             "sha256": files.sha256_of(path),
             "lost": False,
         }
-        account = read_shard(folder, TAKEN_ROUND, shard.number, [name]).run().account
+        reading = read_shard(folder, TAKEN_ROUND, shard.number, [name])
+        worth, account = worth_of(reading, rates_of(folder, TAKEN_ROUND, shard.number, book)), reading.account
         if account.final.total() != shard.requests:  # else it would be owed, and bought again
             raise AssertionError(f"{name} holds {account.final.total()} final answers to {shard.requests} requests")
-        payload = {"batch_id": "", "files": [file], "account": account.to_json()}
+        payload = {"batch_id": "", "files": [file], "account": account.to_json(), "worth_usd": worth}
         events.append(Event("collected", payload, step=StepName.BUILD, round=TAKEN_ROUND, shard=shard.number))
     return events
 

@@ -247,7 +247,7 @@ def test_another_process_is_to_be_stopped_first(make_study: Make) -> None:
 @pytest.mark.parametrize(
     "window",
     [
-        *slow("cancel.after-event", "cancel.after-call:2", "poll.before-event", "poll.before-event:2"),
+        *slow("cancel.after-event", "cancel.after-call:2", "poll.before-event"),
         *slow("collect.between-files:2", "load.before-commit", "run.before-finish", "journal.after-append:2"),
         *slow("journal.torn-append:2", "journal.before-append:3", "collect.after-event"),
         "cancel.after-call",
