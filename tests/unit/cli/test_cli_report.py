@@ -77,8 +77,25 @@ def test_replicates_are_counted_apart(equal: int, replicates: int, told: str) ->
 
 
 def test_both_counts_of_an_edit_say_what_they_go_by() -> None:
-    beside = {"run": "study-3f9c2a71", "same": 1, "changed": 7, "added": 26, "gone": 33}
+    def kind(requests: int, asked: int, usd: float | None, *, expected: bool = False, paid: float = 0.0) -> Any:
+        return {"requests": requests, "asked": asked, "usd": usd, "expected": expected, "paid_usd": paid}
+
+    money = {
+        "same": kind(1, 0, 0.0, paid=0.0123),
+        "changed": kind(7, 7, 0.04, expected=True, paid=0.05),
+        "added": kind(26, 7, 0.0301),
+        "gone": kind(0, 0, 0.0),
+    }
+    beside = {"run": "study-3f9c2a71", "money": money}
     described = {"taken_over": 20, "to_ask": 14, "answered_before": 0, "compared": beside}
-    taken, compared = planning._reuse_text(described)
+    taken, _, compared = planning._reuse_text(described)
     assert taken == "14 new, 20 taken over from earlier runs at no cost, whichever row asked the same"
-    assert compared == "Beside study-3f9c2a71, by row id: 1 the same, 7 changed, 26 added, 33 gone"
+    assert compared.splitlines() == [
+        "beside study-3f9c2a71, by row id  requests  to buy                cost  paid before, about",
+        "--------------------------------  --------  ------  ------------------  ------------------",
+        "the same                                 1       0                                  $0.012",
+        "changed                                  7       7        about $0.040              $0.050",
+        "added                                   26       7  up to about $0.031",
+    ]
+    money["added"]["usd"] = None
+    assert "not known" in planning._reuse_text(described)[2]
