@@ -125,7 +125,7 @@ def _account(advance: Advance) -> str:
 
 
 def _money(bill: Any, *, simulated: bool) -> str:
-    from batchflow.cli.money import usd
+    from batchflow.cost.dollars import usd
 
     if simulated:
         return f"{render.simulated(really=True)}: nothing is paid"

@@ -224,7 +224,7 @@ def _paid(response: dict[str, Any], described: dict[str, Any]) -> list[str]:
 
 
 def _cost(response: dict[str, Any], described: dict[str, Any]) -> str:
-    from batchflow.cli.money import usd
+    from batchflow.cost.dollars import usd
 
     if response["taken_from"]:
         return f"$0, bought by the run {response['taken_from']}"
