@@ -34,9 +34,8 @@ def cancel(
             ended = _carry_out(advance)
         finally:
             advance.release()
-        bill = asdict(_bill(advance))
         if as_json:
-            render.emit("cancel", advance.describe() | {"cancelled": bill})
+            render.emit("cancel", advance.describe() | {"cancelled": _described(_bill(advance))})
         status = advance.status(ended=ended)
     sys.exit(status)
 
@@ -104,14 +103,33 @@ def _bill(advance: Advance) -> Any:
     return bill_of_cancelled(advance.view.folder, state) if state.cancelled else Bill()
 
 
+def _described(bill: Any) -> dict[str, Any]:
+    """The same for --json."""
+    from batchflow.cli.report import rounded
+
+    return asdict(bill) | {"cost_usd": rounded(bill.cost_usd)}
+
+
 def _account(advance: Advance) -> str:
     """What the cancelled batches have cost."""
     bill = _bill(advance)
     batches = render.plural(bill.batches, "batch", "batches")
     if not bill.batches:
         return "No batch of it was open."
+    simulated = advance.view.plan.simulated
     return (
-        f"{batches} ended: {bill.answered:,} of {render.plural(bill.requests, 'request')} answered and billed, with "
-        f"{bill.prompt_tokens:,} prompt tokens and {bill.completion_tokens:,} completion tokens. "
-        "What that is in money is not known in this version."
+        f"{batches} ended: {bill.answered:,} of {render.plural(bill.requests, 'request')} answered"
+        f"{'' if simulated else ' and billed'}, with {bill.prompt_tokens:,} prompt tokens and "
+        f"{bill.completion_tokens:,} completion tokens{_money(bill, simulated=simulated)}."
     )
+
+
+def _money(bill: Any, *, simulated: bool) -> str:
+    from batchflow.cost.dollars import usd
+
+    if simulated:
+        return f"{render.simulated(really=True)}: nothing is paid"
+    if bill.cost_usd is None:
+        return ": what they cost is not known, without usage or a known price"
+    unpriced = f", and {render.plural(bill.unpriced, 'answer')} without usage or a known price" if bill.unpriced else ""
+    return f": {usd(bill.cost_usd)} by their usage{unpriced}"

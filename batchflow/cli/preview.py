@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from batchflow.cli import render
-from batchflow.cli.options import Json, ProviderOption, SpecArgument
+from batchflow.cli.choice import RowOptions
+from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
 from batchflow.engine.finding import spec_path
 
 MOST = 1_000
@@ -26,13 +27,18 @@ def preview(
         str, typer.Option(metavar="TEXT", help="Only under this condition, such as temperature=0; or its number.")
     ] = "",
     most: Annotated[int, typer.Option("-n", metavar="N", min=1, max=MOST, help="So many prompts.")] = 3,
+    sample: SampleOption = None,
+    seed: SeedOption = None,
+    ids: IdsOption = None,
+    where: WhereOption = None,
     provider: ProviderOption = None,
     as_json: Json = False,
 ) -> None:
     """Show prompts as people read them; send nothing.
 
     Beside the cells that they use. Writes nothing, needs no key. With --json: the
-    exact lines that would be sent.
+    exact lines that would be sent. --sample, --seed, --ids and --where: prompts of
+    a run that asks only these rows.
     """
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.previewing import preview_study
@@ -42,8 +48,9 @@ def preview(
     from batchflow.steps.preview import Wanted
 
     path = spec_path(spec)
+    loaded = load_spec(path)
     with workshop() as place:
-        study = compile_study(load_spec(path), provider, place)
+        study = compile_study(loaded, provider, place, RowOptions(sample, seed, ids, where).choice(loaded))
         found = preview_study(study, Wanted(tuple(row or ()), condition, most))
         for line in [*study.notes(), *warnings(found.personal)]:
             render.note(f"note: {line}")
@@ -68,6 +75,7 @@ def _described(study: Any, found: Any) -> dict[str, Any]:
         "model": study.model,
         "scope": study.target.scope,
         "simulated": study.target.simulated,
+        "sample": study.choice.facts(),
         "prompts": [_prompt(each) for each in found.prompts],
         "personal": [asdict(each) for each in found.personal],
     }

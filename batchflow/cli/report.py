@@ -69,9 +69,8 @@ def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched
 def money_json(state: RunState) -> dict[str, Any]:
     """What a run has cost so far, by its answers, and the tokens of its answers and of its batches."""
     found = spent(state)
-    cost = found.cost_usd
     return {
-        "cost_usd": None if cost is None else round(cost, 10),
+        "cost_usd": rounded(found.cost_usd),
         "usage": {
             "unpriced": found.unpriced,
             "prompt_tokens": found.prompt_tokens,
@@ -80,6 +79,11 @@ def money_json(state: RunState) -> dict[str, Any]:
             "batches_completion_tokens": found.billed_completion,
         },
     }
+
+
+def rounded(cost: float | None) -> float | None:
+    """US dollars as --json shows them."""
+    return None if cost is None else round(cost, 10)
 
 
 def spent_text(run: RunView) -> list[str]:

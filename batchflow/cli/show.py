@@ -13,6 +13,7 @@ from batchflow.cli.options import Json
 from batchflow.errors import UsageError
 
 SHOWN_OTHERS = 12
+_TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
 _ID = re.compile(r"[0-9]+-[0-9]+-[0-9]+-[0-9a-f]{8}\Z")
 
 
@@ -104,7 +105,8 @@ def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:
         return None
     round_, request = first[0]
     path = folder.shard(shard_name(round_, request.shard))
-    rounds = [entry for round_ in sorted(run.state.rounds) for entry in _round(run, round_, request.asked_as)]
+    own = request.asked_as == custom_id
+    rounds = [entry for round_ in sorted(run.state.rounds) for entry in _round(run, round_, request.asked_as, own=own)]
     texts = {condition.number: condition.text for condition in run.plan.conditions}
     return {
         "custom_id": custom_id,
@@ -124,8 +126,8 @@ def describe(folder: Any, custom_id: str) -> dict[str, Any] | None:
     }
 
 
-def _round(run: Any, round_: int, custom_id: str) -> Any:
-    """What one round brought for the request."""
+def _round(run: Any, round_: int, custom_id: str, *, own: bool) -> Any:
+    """What one round brought for the request. own: the line is its own, and paid for it alone."""
     from batchflow.results.judge import judge_of
     from batchflow.results.lines import records
     from batchflow.results.taken import TakenJudge
@@ -151,9 +153,19 @@ def _round(run: Any, round_: int, custom_id: str) -> Any:
                         "owed": answer.owed, "http_status": answer.http_status,
                         "error_code": answer.error_code, "error_message": answer.error_message,
                         "content": answer.content, "refusal": answer.refusal, "finish_reason": answer.finish_reason,
+                        **_usage(answer, shard, own=own),
                     }  # fmt: skip
         if not told:
             yield {"round": round_, "batch_id": batch_id, "state": shard.phase.value, "outcome": None}
+
+
+def _usage(answer: Any, shard: Any, *, own: bool) -> dict[str, Any]:
+    """The tokens of an answer, and what was paid for it."""
+    from batchflow.cli.report import rounded
+    from batchflow.steps.spending import cost_of, prices_kept
+
+    cost = cost_of(answer, prices_kept(shard)) if own else 0.0
+    return {name: getattr(answer, name) for name in _TOKENS} | {"cost_usd": rounded(cost)}
 
 
 def _line(path: Path, number: int) -> bytes:
@@ -195,4 +207,29 @@ def text(described: dict[str, Any]) -> str:
         for key in ("content", "refusal", "error_code", "error_message"):
             if response.get(key):
                 lines.append(f"{key}: {response[key]}")
+        lines += _paid(response, described)
     return "\n".join(lines)
+
+
+def _paid(response: dict[str, Any], described: dict[str, Any]) -> list[str]:
+    """Tokens and money of one answer; nothing of a line that tells neither."""
+    if response.get("prompt_tokens") is None and not response.get("cost_usd"):
+        return []
+    counted = [f"{response['prompt_tokens'] or 0:,} input"]
+    counted[0] += f" ({response['cached_tokens']:,} cached)" if response["cached_tokens"] else ""
+    if (written := response["completion_tokens"]) is not None:
+        reasoning = response["reasoning_tokens"]
+        counted.append(f"{written:,} output" + (f" ({reasoning:,} reasoning)" if reasoning else ""))
+    return [f"tokens: {', '.join(counted)}", f"cost: {_cost(response, described)}"]
+
+
+def _cost(response: dict[str, Any], described: dict[str, Any]) -> str:
+    from batchflow.cost.dollars import usd
+
+    if response["taken_from"]:
+        return f"$0, bought by the run {response['taken_from']}"
+    if described["asked_as"] != described["custom_id"]:
+        return f"$0, paid with the request {described['asked_as']}, whose answer this is"
+    if described["simulated"]:
+        return f"nothing{render.simulated(really=True)}"
+    return "not known, there was no price" if response["cost_usd"] is None else usd(response["cost_usd"])

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from batchflow.cost.image_size import size_in_address
 from batchflow.cost.images import image_tokens
 from batchflow.cost.tokenizer import Tokenizer, tokenizer_of
 from batchflow.spec.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RAW, RESPONSES
@@ -93,7 +94,7 @@ class Scale:
         images, unknown, pictured = 0, seen.foreign or self._endpoint in RAW, 0
         for part in seen.images:
             address, detail = _image(part)
-            most = None if address is None else image_tokens(model, detail)
+            most = None if address is None else image_tokens(model, detail, size_in_address(address))
             unknown |= most is None
             images += most or 0
             pictured += len(address) if address is not None and address.startswith("data:") else 0

@@ -49,7 +49,7 @@ class RowChoice:
 
     def words(self) -> str:
         """For people."""
-        drawn = f"a sample of {self.n:,} rows (seed {self.seed})" if self.n else "only rows"
+        drawn = f"a sample of {self.n:,} row{'s' * (self.n != 1)} (seed {self.seed})" if self.n else "only rows"
         parts = [f"with shares by {', '.join(self.by)}"] if self.n and self.by else []
         parts += [f"with one of {len(set(self.ids)):,} ids"] if self.ids is not None else []
         parts += [f"where {self.where}"] if self.where else []

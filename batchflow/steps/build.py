@@ -210,11 +210,12 @@ def build_first(
     )
     built = _build_settled(study, folder, rendered, priors, scale) if settled else _build_plain(study, folder, rendered)
     if not built.requests:
-        raise SpecError([_asks_nobody(study)])
+        raise SpecError([asks_nobody(study)])
     return built if lint is None else built._replace(personal=lint.findings())
 
 
-def _asks_nobody(study: Study) -> Fault:
+def asks_nobody(study: Study) -> Fault:
+    """The fault of a study that asks no row at all."""
     if study.choice:
         cause = f"{study.choice.words()}: no row is left to be asked"
         return Fault(str(study.spec.path), cause, "choose other rows, or more of them")

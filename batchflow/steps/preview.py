@@ -1,17 +1,18 @@
 """Some of the prompts that would be sent, with what the table says of them: rendered by `build`, written nowhere."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count, groupby
 from typing import Final
 
-from batchflow.errors import UsageError
+from batchflow.errors import SpecError, UsageError
 from batchflow.plan.design import Cell
 from batchflow.plan.study import Study
 from batchflow.prompts.personal import Finding
+from batchflow.sources.choice import RowChoice
 from batchflow.sources.rows import Rows
-from batchflow.steps.build import Rendered, lines
+from batchflow.steps.build import Rendered, asks_nobody, lines
 
 NAMED: Final = 12  # conditions and ids that an error names
 WINDOW: Final = 16  # rows looked at first
@@ -54,11 +55,12 @@ class Preview:
 def preview(study: Study, rows: Rows, fingerprint: str, wanted: Wanted) -> Preview:
     """What is wanted, in the order of the request files; spread over rows and conditions where there are more.
 
-    Raises UsageError for a row or condition that does not exist, DataError as `lines`.
+    Raises UsageError for a row or condition that does not exist, and for a row that the study's choice of rows leaves
+    out; SpecError where no row at all is asked; DataError as `lines`.
     """
     lint = study.lint()
     cells = {cell.condition.number: cell for cell in _matching(study, wanted.condition)}
-    ranges = _named(rows, wanted.rows) if wanted.rows else _windows(rows.count)
+    ranges = _named(study, rows, wanted.rows) if wanted.rows else _windows(rows.count)
     found = (
         list(group)
         for chunk in lines(study, rows, fingerprint, lint=lint, ranges=ranges)
@@ -66,6 +68,8 @@ def preview(study: Study, rows: Rows, fingerprint: str, wanted: Wanted) -> Previ
         if number in cells
     )
     chosen = _spread(found, wanted.most, rows=len(wanted.rows))
+    if not chosen and not wanted.rows and len(cells) == len(study.design.cells):
+        raise SpecError([asks_nobody(study)])
     shown = [_prompt(study, rows, cells[group[0].built.condition], group) for group in chosen]
     return Preview(shown, () if lint is None else lint.findings())
 
@@ -113,7 +117,7 @@ def _windows(rows: int) -> Iterator[tuple[int, int]]:
         first = last + 1
 
 
-def _named(rows: Rows, row_ids: Collection[str]) -> list[tuple[int, int]]:
+def _named(study: Study, rows: Rows, row_ids: Collection[str]) -> list[tuple[int, int]]:
     """The rows of these ids, in the order of the table."""
     wanted = list(dict.fromkeys(row_ids))
     numbers = rows.numbers(wanted)
@@ -122,7 +126,44 @@ def _named(rows: Rows, row_ids: Collection[str]) -> list[tuple[int, int]]:
         raise UsageError(
             f"no row has the id {', '.join(map(repr, absent))}", hint=f"the first ids are {', '.join(first)}"
         )
+    if reasons := _left_out(study, rows, numbers):
+        raise UsageError(
+            f"a run that asks {study.choice.words()} would not ask " + "; nor ".join(reasons),
+            hint="name another row, or choose other rows",
+        )
     return [(number, number) for number in sorted(numbers.values())]
+
+
+def _left_out(study: Study, rows: Rows, numbers: Mapping[str, int]) -> list[str]:
+    """The rows of these that the study's choice of rows leaves out, each with the part of the choice that does. A row
+    that the design itself asks under no condition is none of them.
+    """
+    choice, left_out = study.choice, []
+    if not choice or len(_asked(study, rows, numbers, choice)) == len(numbers):
+        return []
+    by_ids = RowChoice(ids=choice.ids, source=choice.source)
+    parts = (
+        (by_ids, f"{choice.source} does not name it"),
+        (replace(by_ids, where=choice.where), f"{choice.where} is not true of it"),
+        (choice, "the sample does not draw it"),
+    )
+    left = _asked(study, rows, numbers, RowChoice())
+    for part, reason in parts:
+        before, left = left, _asked(study, rows, left, part)
+        left_out += [f"the row {row_id!r}: {reason}" for row_id in before if row_id not in left]
+    return left_out
+
+
+def _asked(study: Study, rows: Rows, numbers: Mapping[str, int], choice: RowChoice) -> dict[str, int]:
+    """Those of some rows that are asked under such a choice."""
+    design = replace(study.design, rules=replace(study.design.rules, choice=choice))
+    with design.assigned(rows.path) as assignment:
+        return {
+            row_id: number
+            for row_id, number in numbers.items()
+            for chunk in rows.chunks([], first=number, last=number)
+            if any(assignment.of(chunk))
+        }
 
 
 def _matching(study: Study, condition: str) -> list[Cell]:

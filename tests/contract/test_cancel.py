@@ -56,7 +56,8 @@ def bought_once(study: Study) -> None:
 
 def test_what_was_answered_is_kept_and_the_rest_is_bought_only_if_agreed(make_study: Make) -> None:
     study = sent(make_study(faults=[STUCK]))
-    record = check(study.run(*STOP), study, 4)
+    ended = study.run(*STOP)
+    record = check(ended, study, 4)
     assert record["state"] == "cancelled"
     assert record["outcomes"] == {"answered": 6, "cancelled": 6}
     bill = record["cancelled"]
@@ -64,10 +65,19 @@ def test_what_was_answered_is_kept_and_the_rest_is_bought_only_if_agreed(make_st
     assert fetched_before == 12 - 3 * bill["batches"] <= 6
     assert bill["answered"] + fetched_before == study.server.audit()["billed"]["requests"] == 6
     late = [event["payload"]["batch_id"] for event in study.events("collected")[fetched_before // 3 :]]
-    tokens = study.query("SELECT batch_id, sum(prompt_tokens), sum(completion_tokens) FROM responses GROUP BY 1")
-    told = [(prompt or 0, completion or 0) for batch_id, prompt, completion in tokens if batch_id in late]
-    assert sum(prompt for prompt, _ in told) == bill["prompt_tokens"]
-    assert sum(completion for _, completion in told) == bill["completion_tokens"]
+    tokens = study.query(
+        "SELECT batch_id, coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), "
+        "coalesce(sum(cost_usd), 0) FROM responses GROUP BY 1"
+    )
+    told = [counts for batch_id, *counts in tokens if batch_id in late]
+    assert sum(prompt for prompt, _, _ in told) == bill["prompt_tokens"]
+    assert sum(completion for _, completion, _ in told) == bill["completion_tokens"]
+    # what the answers have cost, and not a word on what the others would have
+    assert bill["cost_usd"] == pytest.approx(sum(cost for *_, cost in told))
+    assert record["cost_usd"] == pytest.approx(sum(cost for *_, cost in tokens))
+    assert record["cost_usd"] > 0
+    assert (" by their usage." in ended.stderr, bill["unpriced"]) == (True, 0)
+    assert f"({record['usage']['prompt_tokens']:,} input and" in ended.stderr
     assert (calls(study)[CREATE], calls(study)[CANCEL]) == (4, 2)
     assert study.run("status", "experiment.yaml", "--json").json()["state"] == "cancelled"
     assert study.run("runs", "--json").json()["runs"][0]["state"] == "cancelled"
@@ -81,6 +91,17 @@ def test_what_was_answered_is_kept_and_the_rest_is_bought_only_if_agreed(make_st
     record = check(study.run(), study, 0)
     assert (record["state"], record["rounds"]) == ("complete", 2)
     bought_once(study)
+
+
+def test_what_is_paid_for_at_no_known_price_is_said(make_study: Make) -> None:
+    study = make_study(per_shard=12, delay=4.0)
+    study.change(parameters={"model": "my-own"})
+    sent(study, 1)
+    ended = study.run(*STOP)
+    record = ended.json()
+    assert 0 < record["cancelled"]["unpriced"] == record["requests"]["answered"]
+    assert (record["cancelled"]["cost_usd"], record["cost_usd"]) == (None, None)
+    assert "what they cost is not known" in ended.stderr
 
 
 def test_a_round_spent_by_cancelling_is_not_counted(make_study: Make) -> None:
@@ -282,4 +303,6 @@ def test_the_local_provider_is_cancelled_and_resumed_unasked(make_study: Make) -
     ended = study.run("cancel", folder, "--json")
     assert ended.status in {0, 4}, ended.stderr
     assert "SIMULATED" in ended.stderr
+    assert "billed, with" not in ended.stderr
+    assert ended.json()["cancelled"]["cost_usd"] == 0
     assert study.run(*local).status == 0

@@ -73,6 +73,49 @@ def test_what_was_taken_over_costs_nothing_again(make_study: Make) -> None:
     assert bought[record["run"]] == 1
 
 
+def shown(study: Study, *named: str) -> tuple[dict[str, Any], str]:
+    """The only answer that `show` has, as --json and for people."""
+    ended = study.run("show", *named, "--json")
+    assert ended.status == 0, ended.stderr
+    (answer,) = ended.json()["responses"]
+    return answer, study.run("show", *named).stdout
+
+
+def test_one_answer_says_what_it_has_cost(make_study: Make) -> None:
+    study = asking(make_study, {"model": MODEL})
+    first = study.run().json()["run"]
+    answer, text = shown(study, "3", "experiment.yaml")
+    ((*counted, paid),) = study.query(
+        "SELECT prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, total_tokens, cost_usd FROM results "
+        "WHERE row_id = '3'"
+    )
+    names = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
+    assert [answer[name] for name in names] == counted
+    assert answer["cost_usd"] == pytest.approx(paid)
+    assert answer["cost_usd"] == pytest.approx(answer["prompt_tokens"] * IN + answer["completion_tokens"] * OUT)
+    assert f"tokens: {answer['prompt_tokens']} input, {answer['completion_tokens']} output\n" in text
+    assert "cost: $0.0000" in text
+    # taken over by another run, which does not pay again
+    with (study.folder / "rows.csv").open("a") as table:
+        table.write("99,a diver\n")
+    again = study.run().json()["run"]
+    taken, text = shown(study, "3", again)
+    assert (taken["cost_usd"], taken["taken_from"]) == (0, first)
+    assert taken["prompt_tokens"] == answer["prompt_tokens"]
+    assert f"cost: $0, bought by the run {first}\n" in text
+    assert shown(study, "99", again)[0]["cost_usd"] > 0
+
+
+def test_an_answer_that_serves_several_requests_is_paid_once(make_study: Make) -> None:
+    study = asking(make_study, {"model": MODEL}, texts=["tea", "tea"])
+    study.change(duplicates="share")
+    record = study.run().json()
+    assert shown(study, "1", record["run"])[0]["cost_usd"] == pytest.approx(record["cost_usd"])
+    answer, text = shown(study, "2", record["run"])
+    assert answer["cost_usd"] == 0
+    assert "cost: $0, paid with the request 0000001-1-1-" in text
+
+
 def test_a_model_without_a_price_costs_nobody_knows_what(make_study: Make) -> None:
     study = asking(make_study, {"model": "my-own"})
     ended = study.run()
@@ -80,6 +123,9 @@ def test_a_model_without_a_price_costs_nobody_knows_what(make_study: Make) -> No
     assert ended.json()["usage"]["unpriced"] == study.rows
     assert study.query("SELECT cost_usd FROM runs") == [(None,)]
     assert f"not in it: {study.rows} answers" in ended.stderr
+    answer, text = shown(study, "1", "experiment.yaml")
+    assert answer["cost_usd"] is None
+    assert "cost: not known, there was no price\n" in text
     study.change(prices={"my-own": {"input": 1, "output": 2}})
     later = study.run("run", "experiment.yaml", "--yes", "--json", "--fresh").json()
     assert later["cost_usd"] == pytest.approx(

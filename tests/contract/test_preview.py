@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from batchflow.engine.planning import plan_run
 from batchflow.engine.previewing import preview_study
-from batchflow.errors import DataError, UsageError
+from batchflow.errors import DataError, SpecError, UsageError
 from batchflow.plan.study import Study, compile_study
+from batchflow.sources.choice import RowChoice
 from batchflow.sources.workshop import Workshop
 from batchflow.spec.load import load_spec
 from batchflow.steps.preview import Prompt, Wanted
@@ -32,8 +33,8 @@ def write(folder: Path, rows: dict[str, str], **keys: Any) -> None:
     (folder / "experiment.yaml").write_text(json.dumps(study | keys))
 
 
-def compiled(folder: Path) -> Study:
-    return compile_study(load_spec(folder / "experiment.yaml"), None, Workshop())
+def compiled(folder: Path, choice: RowChoice | None = None) -> Study:
+    return compile_study(load_spec(folder / "experiment.yaml"), None, Workshop(), choice)
 
 
 def seen(study: Study, wanted: Wanted) -> list[Prompt]:
@@ -129,6 +130,55 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         seen(compiled(tmp_path), Wanted(condition="temperature=0"))
 
 
+CHOICES = [
+    RowChoice(n=2, seed=1),
+    RowChoice(ids=["ten", "8"], source="ids.txt"),
+    RowChoice(where="topic LIKE '%\\%' OR id = 'ten'"),
+    RowChoice(n=1, ids=["ten", "8", "007"], where="id <> '8'"),
+]
+
+
+@pytest.mark.parametrize(("choice", "keys"), [*zip(CHOICES, varied(), strict=False)])
+def test_rows_that_are_chosen_are_those_that_a_run_would_ask(
+    choice: RowChoice, keys: dict[str, Any], tmp_path: Path
+) -> None:
+    write(tmp_path, ROWS, **keys)
+    study = compiled(tmp_path, choice)
+    prompts = seen(study, Wanted(most=1000))
+    assert {json.loads(line)["custom_id"]: line for line in lines_of(prompts)} == built(study)
+    asked = {prompt.row_id for prompt in prompts}
+    assert 0 < len(asked) < len(ROWS)
+    for row_id in ROWS:
+        if row_id in asked:
+            assert {prompt.row_id for prompt in seen(study, Wanted((row_id,)))} == {row_id}
+        else:
+            with pytest.raises(UsageError, match=f"would not ask the row '{row_id}': "):
+                seen(study, Wanted((row_id,)))
+
+
+def test_why_a_row_is_not_among_those_that_are_chosen(tmp_path: Path) -> None:
+    write(tmp_path, ROWS, design={"factors": {"temperature": [0, 1]}, "where": ["id <> '9'"]})
+    choice = RowChoice(n=1, ids=["8", "9", "ten"], source="ids.txt", where="id <> '8'")
+    study = compiled(tmp_path, choice)
+    assert [prompt.row_id for prompt in seen(study, Wanted())] == ["ten", "ten"]
+    assert seen(study, Wanted(("9", "ten"), most=1))[0].row_id == "ten"  # 9 is asked by no run of the study
+    with pytest.raises(UsageError) as error:
+        seen(study, Wanted(("8", "007", "9")))
+    assert error.value.message == (
+        "a run that asks a sample of 1 row (seed 0) with one of 3 ids, where id <> '8' would not ask the row '007': "
+        "ids.txt does not name it; nor the row '8': id <> '8' is not true of it"
+    )
+
+
+def test_where_no_row_is_left(tmp_path: Path) -> None:
+    write(tmp_path, ROWS, design={"factors": {"temperature": [0, 1]}})
+    with pytest.raises(SpecError, match="no row is left to be asked"):
+        seen(compiled(tmp_path, RowChoice(where="id = 'x'")), Wanted())
+    write(tmp_path, ROWS, design={"factors": {"temperature": [0, 1]}, "where": "id = 'x'"})
+    with pytest.raises(SpecError, match="the design leaves no request"):
+        seen(compiled(tmp_path), Wanted())
+
+
 def test_a_row_that_can_be_asked_is_shown_though_another_cannot(tmp_path: Path) -> None:
     (tmp_path / "prompt.json").write_text(
         '{"model": "gpt-4o", "temperature": {{topic}}, "messages": [{"role": "user", "content": "Hi"}]}'
@@ -185,3 +235,22 @@ def test_json_holds_the_lines(tmp_path: Path, zygote: Zygote) -> None:
     told = {each["custom_id"]: each["line"] for prompt in value["prompts"] for each in prompt["requests"]}
     assert len(told) == 4
     assert all(sent[name] == line.encode() + b"\n" for name, line in told.items())
+
+
+def test_the_options_of_a_pilot(tmp_path: Path, zygote: Zygote) -> None:
+    write(tmp_path, ROWS)
+    (tmp_path / "ids.txt").write_text("ten\n9\n")
+    pilot = ("--ids", "ids.txt", "--where", "id <> '9'", "--sample", "5", "--seed", "2")
+    value = ended(zygote, tmp_path, "--json", *pilot).json()
+    assert [prompt["row_id"] for prompt in value["prompts"]] == ["ten"]
+    planned = zygote.run(tmp_path, ["plan", ".", "--json", *pilot]).json()
+    assert value["sample"] == planned["sample"]
+    (sent,) = (tmp_path / planned["folder"]).glob("requests/r1-*.jsonl")
+    assert sent.read_text() == value["prompts"][0]["requests"][0]["line"] + "\n"
+    told = ended(zygote, tmp_path, *pilot, "--row", "9")
+    assert (told.status, told.stdout) == (2, "")
+    assert "would not ask the row '9': id <> '9' is not true of it" in told.stderr
+    assert ended(zygote, tmp_path, "--where", "id = 'x'").status == 3
+    write(tmp_path, ROWS, sample={"n": 1})
+    assert len(ended(zygote, tmp_path, "--json").json()["prompts"]) == 1
+    assert len(ended(zygote, tmp_path, "--json", "--sample", "2").json()["prompts"]) == 2

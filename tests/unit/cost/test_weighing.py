@@ -1,5 +1,6 @@
 """What a request weighs: by the tokenizer, by the rules for images, by what caps its answers."""
 
+import base64
 import json
 import sys
 from typing import Any
@@ -104,8 +105,26 @@ def test_images_follow_the_published_rules() -> None:
     assert image_tokens("gpt-4o", None) == 85 + 8 * 170
     assert image_tokens("gpt-4o-2024-08-06", "low") == 85
     assert image_tokens("gpt-4o-mini", "high") == 2_833 + 8 * 5_667
-    assert image_tokens("gpt-4.1-mini", None) == 2_489
+    assert image_tokens("gpt-4.1-mini", None) == 6_637  # 64 x 64 patches
     assert image_tokens("gpt-6-luna", None) is None
+    assert image_tokens("gpt-6-luna", "low", (10, 10)) is None
+
+
+def test_images_of_known_size_are_counted_as_in_the_guides_examples() -> None:
+    assert image_tokens("gpt-4o", "high", (1024, 1024)) == 765
+    assert image_tokens("gpt-4o", "high", (2048, 4096)) == 1_105
+    assert image_tokens("gpt-4o", "low", (4096, 8192)) == 85
+    assert image_tokens("gpt-5.4", "high", (1024, 1024)) == 1_229 + 1  # which rounding may make more
+    assert image_tokens("gpt-5.4", "high", (2048, 2048)) == 3_000 + 1
+
+
+def test_an_image_within_the_request_is_counted_by_its_size() -> None:
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (512).to_bytes(4, "big") + (300).to_bytes(4, "big")
+    data = "data:image/png;base64," + base64.b64encode(head + bytes(9_000)).decode()
+    found = weigh(chat([{"type": "text", "text": "what is it?"}, picture(data, detail="high")]))
+    assert (found.images, found.unknown) == (85 + 170, False)
+    elsewhere = weigh(chat([{"type": "text", "text": "what is it?"}, picture("https://example.org/a.png")]))
+    assert elsewhere.images == 85 + 8 * 170
 
 
 def test_an_images_bytes_are_no_text() -> None:
