@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 from batchflow import clock
 from batchflow.cost.book import PriceBook
+from batchflow.cost.expected import Observed
 from batchflow.cost.forecast import CostForecast, forecast
 from batchflow.cost.tally import Group
 from batchflow.journal.state import Phase, RunState, ShardState
@@ -17,7 +19,8 @@ from batchflow.steps.observing import observed
 from batchflow.steps.rounds import Again, owed_lines
 from batchflow.steps.weigh import Weights, weigh_file
 
-UNSENT = frozenset({Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED})
+MANY: Final = 200  # conditions, each of which is judged by all answers
+UNSENT: Final = frozenset({Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED})
 
 
 def price_book(experiment: Experiment, target: Target, *, moment: str = "") -> PriceBook:
@@ -39,17 +42,18 @@ class FirstRound:
         shards = list(state.shards(1))
         self._groups, self._book, self._looked_at = _of_shards(folder, plan, shards), book, _looked_at(plan)
         self._seen = observed(folder, plan, state, book, taken=True) if shards else []
-        self.whole = self._forecast(self._groups)
+        self.whole = self._forecast(self._groups, self._seen)
 
     def of_conditions(self) -> dict[int, CostForecast]:
-        """The same by condition, of those that are asked."""
+        """The same by condition, of those that are asked; of very many conditions only the bounds."""
         groups = defaultdict[int, list[Group]](list)
         for group in self._groups:
             groups[group.condition].append(group)
-        return {condition: self._forecast(each) for condition, each in sorted(groups.items())}
+        seen = self._seen if len(groups) <= MANY else []
+        return {condition: self._forecast(each, seen) for condition, each in sorted(groups.items())}
 
-    def _forecast(self, groups: Sequence[Group]) -> CostForecast:
-        return forecast(groups, _files(groups), self._book, self._seen, self._looked_at)
+    def _forecast(self, groups: Sequence[Group], seen: Sequence[Observed]) -> CostForecast:
+        return forecast(groups, _files(groups), self._book, seen, self._looked_at)
 
 
 def of_next(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook, groups: Sequence[Group]) -> CostForecast:
