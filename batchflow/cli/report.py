@@ -44,6 +44,7 @@ def run_json(run: RunView, database: Path) -> dict[str, Any]:
         "rounds": run.state.round,
         "lines": _left_aside(account),
         **money_json(run.state),
+        "conditions": _conditions(run),
     }
 
 
@@ -79,6 +80,22 @@ def money_json(state: RunState) -> dict[str, Any]:
             "batches_completion_tokens": found.billed_completion,
         },
     }
+
+
+def _conditions(run: RunView) -> list[dict[str, Any]]:
+    """What each condition of a design has cost so far, as far as it was counted apart."""
+    paid, names = spent(run.state).conditions, {each.number: each.text for each in run.plan.conditions}
+    return [
+        {
+            "number": number,
+            "condition": names[number],
+            "unpriced": bill.unpriced,
+            "prompt_tokens": bill.prompt_tokens,
+            "completion_tokens": bill.completion_tokens,
+            "cost_usd": rounded(bill.cost_usd),
+        }
+        for number, bill in sorted(paid.items())
+    ]
 
 
 def rounded(cost: float | None) -> float | None:

@@ -8,6 +8,7 @@ import typer
 from batchflow import clock
 from batchflow.cli import render
 from batchflow.cli.options import Json, RunArgument
+from batchflow.cli.plan import SHOWN_CELLS, dag_text
 from batchflow.cost.dollars import usd
 from batchflow.engine.finding import Target, find_run
 from batchflow.errors import UsageError
@@ -97,8 +98,6 @@ def _moved_at(shard: Any, live: Mapping[str, Any]) -> str | None:
 
 def text(described: dict[str, Any]) -> str:
     """The same for people."""
-    from batchflow.cli.plan import dag_text
-
     marker = render.simulated(really=described["simulated"])
     requests = described["requests"]
     shards = described["shards"]
@@ -124,7 +123,23 @@ def text(described: dict[str, Any]) -> str:
     lines += ["", f"{answered} answered, {failed} with another final outcome, {owed} owed of {requests['total']:,}"]
     if described["cost_usd"] is not None and not described["simulated"]:
         lines.append(f"Cost so far: {usd(described['cost_usd'])}")
+        lines += _costs(described["conditions"])
     return "\n".join(lines)
+
+
+def _costs(conditions: list[dict[str, Any]]) -> list[str]:
+    """What each condition has cost."""
+    rows = [
+        (
+            each["condition"],
+            f"{each['prompt_tokens']:,}",
+            f"{each['completion_tokens']:,}",
+            "not known" if each["cost_usd"] is None else usd(each["cost_usd"]),
+        )
+        for each in conditions[:SHOWN_CELLS]
+    ]
+    headers = ("condition", "input tokens", "output tokens", "cost")
+    return ["", render.table(headers, rows, right=frozenset({1, 2, 3}))] if rows else []
 
 
 def _waiting(shards: list[dict[str, Any]]) -> list[str]:

@@ -10,7 +10,7 @@ from batchflow.journal.state import Phase, ShardState
 from batchflow.results.account import Account
 from batchflow.steps.base import StepName
 from batchflow.steps.collect import Collect, Collected, CollectTask, read_shard
-from batchflow.steps.spending import price_answers, rates_of
+from batchflow.steps.spending import MANY, price_answers, rates_of
 
 REFUSED_TRIES: Final = 5
 
@@ -77,7 +77,8 @@ class CollectLane:
         reading = read_shard(folder, shard.round, shard.number, names)
         if book is None:
             return reading.run().account, {}
-        cost = price_answers(reading, rates_of(folder, shard.round, shard.number, book))
+        apart = 1 < len(self._shared.run.plan.conditions) <= MANY
+        cost = price_answers(reading, rates_of(folder, shard.round, shard.number, book), apart=apart)
         return reading.account, {"cost": cost}
 
     def failed(self, call: Call, error: Failure, now: float) -> None:

@@ -110,6 +110,11 @@ def row_of(custom_id: str) -> int:
     return int(custom_id.partition("-")[0])
 
 
+def condition_of(custom_id: str) -> int:
+    """The number of the condition under which it does."""
+    return int(custom_id.split("-", 2)[1])
+
+
 def shard_ids(path: Path) -> Iterator[str]:
     """The custom_ids of a request file, in the order of its lines."""
     with path.open("rb") as handle:

@@ -10,7 +10,7 @@ from batchflow.journal.state import RunState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
 from batchflow.sources.maps import Change
-from batchflow.steps.spending import model_of, paid
+from batchflow.steps.spending import model_of, paid_for
 
 KINDS: Final = ("same", "changed", "added", "gone")
 _MODEL: Final = "model"
@@ -67,7 +67,7 @@ def paid_for_one(folder: RunFolder, plan: Plan, state: RunState) -> dict[int, fl
     dollars, requests = defaultdict[str, float](float), Counter[str]()
     for shard in state.shards():
         model = model_of(folder, shard.round, shard.number)
-        dollars[model] += paid(shard)
+        dollars[model] += paid_for(shard)
         requests[model] += shard.requests if shard.round <= 1 else 0
     mean = {model: dollars[model] / count for model, count in requests.items() if count}
     factors = list(plan.factors)

@@ -17,9 +17,9 @@ from batchflow.results.outcome import Outcome
 from batchflow.spec.model import Experiment
 from batchflow.steps.observing import observed
 from batchflow.steps.rounds import Again, owed_lines
+from batchflow.steps.spending import MANY
 from batchflow.steps.weigh import Weights, weigh_file
 
-MANY: Final = 200  # conditions, each of which is judged by all answers
 UNSENT: Final = frozenset({Phase.UPLOAD, Phase.START, Phase.DOUBT, Phase.REJECTED})
 
 

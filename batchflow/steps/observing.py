@@ -9,6 +9,7 @@ from batchflow.cost.rates import Prices
 from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
+from batchflow.plan.shards import condition_of, row_of
 from batchflow.results.outcome import Answer, Outcome
 from batchflow.steps.collect import read_shard
 from batchflow.steps.take import TAKEN_ROUND
@@ -52,7 +53,6 @@ def _of_shard(
 
 
 def _observed(answer: Answer, model: str, weighed: int, prices: Prices | None) -> Observed:
-    row, condition = map(int, answer.custom_id.split("-")[:2])
     prompt, completion = answer.prompt_tokens, answer.completion_tokens or 0
     if answer.outcome is Outcome.ERROR:  # costs nothing
         prompt = prompt or 0
@@ -62,6 +62,13 @@ def _observed(answer: Answer, model: str, weighed: int, prices: Prices | None) -
         input_usd = prices.cost(prompt, 0, cached=cached, written=written)
         output_usd = prices.cost(prompt, completion, cached=cached, written=written) - input_usd
     return Observed(
-        row=row, condition=condition, model=model, weighed=weighed, outcome=answer.outcome.value,
-        prompt=prompt, completion=completion, input_usd=input_usd, output_usd=output_usd,
-    )  # fmt: skip
+        row=row_of(answer.custom_id),
+        condition=condition_of(answer.custom_id),
+        model=model,
+        weighed=weighed,
+        outcome=answer.outcome.value,
+        prompt=prompt,
+        completion=completion,
+        input_usd=input_usd,
+        output_usd=output_usd,
+    )

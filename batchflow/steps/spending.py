@@ -3,16 +3,20 @@ journal keeps both; so every row, the run, and tables that are made anew say the
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from batchflow.cost.book import PriceBook
 from batchflow.cost.rates import Prices, Rates
 from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.shards import shard_name
+from batchflow.plan.shards import condition_of, shard_name
 from batchflow.results.outcome import Answer, Outcome
+
+_COUNTED: Final = ("usd", "unpriced", "prompt_tokens", "completion_tokens")
+MANY: Final = 200  # conditions; of more, only the tables tell what each has cost
 
 
 def cost_of(answer: Answer, prices: Prices | None) -> float | None:
@@ -51,32 +55,59 @@ def worth_of(answers: Iterable[Answer], rates: Rates | None) -> float:
     return sum(_worth(answer, prices) or 0.0 for answer in answers)
 
 
-def paid(shard: ShardState) -> float:
+def paid_for(shard: ShardState) -> float:
     """US dollars that the answers of a shard have cost; those taken over, what they would have cost that day."""
     kept: float = _kept(shard).get("usd", 0.0) if shard.round else (shard.collected or {}).get("worth_usd", 0.0)
     return kept
 
 
-def price_answers(answers: Iterable[Answer], rates: Rates | None) -> dict[str, Any]:
-    """What the answers of a request file have cost, as the journal keeps it. usd: of those that could be priced;
-    unpriced: how many others a model had its word on; tokens by their own usage; prices, with their source.
+@dataclass(slots=True)
+class Bill:
+    """What some answers have cost. usd: of those that could be priced; unpriced: how many others a model has answered;
+    tokens by their own usage.
+    """
+
+    usd: float = 0.0
+    unpriced: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def cost_usd(self) -> float | None:
+        """US dollars; None where nothing could be priced that should be."""
+        return None if self.unpriced and not self.usd else self.usd
+
+    def add_answer(self, answer: Answer, prices: Prices | None) -> None:
+        cost = cost_of(answer, prices)
+        self.usd += cost or 0.0
+        self.unpriced += cost is None and not answer.owed and answer.outcome is not Outcome.ERROR
+        self.prompt_tokens += answer.prompt_tokens or 0
+        self.completion_tokens += answer.completion_tokens or 0
+
+    def add_kept(self, kept: Mapping[str, Any]) -> None:
+        for name in _COUNTED:
+            setattr(self, name, getattr(self, name) + kept[name])
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _COUNTED}
+
+
+def price_answers(answers: Iterable[Answer], rates: Rates | None, *, apart: bool = False) -> dict[str, Any]:
+    """What the answers of a request file have cost, as the journal keeps it, with the prices and their source. apart:
+    also by the number of their condition.
     """
     prices = None if rates is None else rates.batch
-    usd, unpriced, prompt, completion = 0.0, 0, 0, 0
+    whole, conditions = Bill(), defaultdict[int, Bill](Bill)
     for answer in answers:
-        prompt += answer.prompt_tokens or 0
-        completion += answer.completion_tokens or 0
-        paid = cost_of(answer, prices)
-        usd += paid or 0.0
-        unpriced += paid is None and not answer.owed and answer.outcome is not Outcome.ERROR
-    return {
-        "usd": usd,
-        "unpriced": unpriced,
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
+        whole.add_answer(answer, prices)
+        if apart:
+            conditions[condition_of(answer.custom_id)].add_answer(answer, prices)
+    kept = {
+        **whole.to_json(),
         "prices": None if prices is None else prices.to_json(),
         "source": "" if rates is None else rates.source,
     }
+    return kept | ({"conditions": {str(n): each.to_json() for n, each in sorted(conditions.items())}} if apart else {})
 
 
 def prices_kept(shard: ShardState) -> Prices | None:
@@ -91,25 +122,16 @@ def _kept(shard: ShardState) -> Mapping[str, Any]:
 
 
 @dataclass(slots=True)
-class Spent:
-    """What a run has cost so far. usd: by the usage of its answers; unpriced: answers without usage or price.
-    Tokens: of the answers; billed_prompt, billed_completion: by the batches' own count, of those that told one
-    (their answers': told_prompt, told_completion).
+class Spent(Bill):
+    """What a run has cost so far. billed_prompt, billed_completion: tokens by the count of those batches that
+    told one (their answers': told_prompt, told_completion). conditions: by number, where they were counted apart.
     """
 
-    usd: float = 0.0
-    unpriced: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
     billed_prompt: int = 0
     billed_completion: int = 0
     told_prompt: int = 0
     told_completion: int = 0
-
-    @property
-    def cost_usd(self) -> float | None:
-        """US dollars; None where nothing could be priced that should be."""
-        return None if self.unpriced and not self.usd else self.usd
+    conditions: dict[int, Bill] = field(default_factory=lambda: defaultdict(Bill))
 
     @property
     def differs(self) -> bool:
@@ -123,10 +145,9 @@ class Spent:
             final: Mapping[str, int] = (shard.collected or {})["account"]["final"]
             self.unpriced += sum(count for kind, count in final.items() if kind != Outcome.ERROR)
             return
-        self.usd += kept["usd"]
-        self.unpriced += kept["unpriced"]
-        self.prompt_tokens += kept["prompt_tokens"]
-        self.completion_tokens += kept["completion_tokens"]
+        self.add_kept(kept)
+        for number, each in kept.get("conditions", {}).items():
+            self.conditions[int(number)].add_kept(each)
         tokens = {} if shard.batch is None else shard.batch.facts.get("tokens") or {}
         billed = (tokens.get("input_tokens") or 0, tokens.get("output_tokens") or 0)
         if any(billed):

@@ -9,7 +9,7 @@ from batchflow.cost.weighing import Scale, Weight
 from batchflow.journal.state import ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
-from batchflow.plan.shards import custom_id_of, row_of, shard_name
+from batchflow.plan.shards import condition_of, custom_id_of, row_of, shard_name
 
 _BODY = b',"body":'
 _AFTER = 2  # what closes a line after its body
@@ -18,7 +18,7 @@ _AFTER = 2  # what closes a line after its body
 def add_line(tally: Tally, scale: Scale, request: Mapping[str, Any], line: bytes, shard: int) -> None:
     """Add a request line of ours to the weights of its file; request: the same, read."""
     weight = _weight(scale, request, line)
-    condition = int(request["custom_id"].split("-")[1])
+    condition = condition_of(request["custom_id"])
     tally.add(weight, shard=shard, condition=condition, model=_model(request))
 
 

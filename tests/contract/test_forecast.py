@@ -116,6 +116,19 @@ def test_each_cell_of_a_design_has_its_cost(make_study: Make) -> None:
     assert "judged by | 12 answers to 6 rows" in page
 
 
+def test_what_each_condition_has_cost(make_study: Make) -> None:
+    study = make_study(rows=6, per_shard=5)
+    study.change(parameters={"model": MODEL}, design={"factors": {"model": ["gpt-4o", MODEL], "temperature": [0, 1]}})
+    record = study.run().json()
+    told = {each["condition"]: each["cost_usd"] for each in record["conditions"]}
+    by_rows = dict(study.query("SELECT condition, sum(cost_usd) FROM results GROUP BY condition"))
+    assert len(told) == 4
+    assert told == pytest.approx(by_rows)
+    assert sum(told.values()) == pytest.approx(record["cost_usd"])
+    said = study.run("status", "experiment.yaml").stdout
+    assert re.search(r"^model=gpt-4o-mini,temperature=1 +[\d,]+ +[\d,]+ +\$0\.\d+$", said, re.MULTILINE)
+
+
 def test_a_question_says_what_earlier_answers_make_likely(make_study: Make) -> None:
     study = make_study(rows=24, per_shard=50, faults=[{"fault": "row_outcome", "rows": [1], "outcome": "refusal"}])
     study.change(parameters={"model": MODEL})

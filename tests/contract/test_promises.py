@@ -589,7 +589,7 @@ def test_two_processes_at_once(make_study: Make) -> None:
 
 
 def test_a_foreign_writer_stops_this_one(make_study: Make) -> None:
-    study = make_study(delay=2.0)
+    study = make_study(delay=10.0)  # never waited for: batches change their status before
     env = {**os.environ, "OPENAI_BASE_URL": study.server.base_url, "OPENAI_API_KEY": "sk-test"}
     command = [sys.executable, "-m", "batchflow", "run", "experiment.yaml", "--yes"]
     with subprocess.Popen(command, cwd=study.folder, env=env, stderr=subprocess.PIPE, text=True) as first:

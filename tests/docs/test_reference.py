@@ -89,7 +89,7 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
 def explains(pattern: str, field: str) -> bool:
     """`a.*` explains everything below `a`, and an `a` that is empty; `a[].b` explains an `a` without entries."""
     if pattern.endswith(".*"):
-        return field == pattern[:-2] or field.startswith(pattern[:-1])
+        return field == pattern[:-2].removesuffix("[]") or field.startswith(pattern[:-1])
     return field == pattern or pattern.startswith(f"{field}[]")
 
 
