@@ -41,6 +41,7 @@ def status(
 
 def describe(target: Target) -> dict[str, Any]:
     """The status object."""
+    from batchflow.cli.remote import remote_json
     from batchflow.cli.report import run_json
     from batchflow.engine.run import view
     from batchflow.engine.stalling import read_progress
@@ -48,6 +49,7 @@ def describe(target: Target) -> dict[str, Any]:
 
     run = view(target.folder)
     record = run_json(run, target.database)
+    record["remote"] = remote_json(run.state, deletes=target.plan.delete_remote)
     if not run.state.sent and record["requests"]["owed"]:
         record["state"] = "planned"
     live = read_progress(target.folder.progress)
@@ -98,6 +100,7 @@ def _moved_at(shard: Any, live: Mapping[str, Any]) -> str | None:
 def text(described: dict[str, Any]) -> str:
     """The same for people."""
     from batchflow.cli.plan import dag_text
+    from batchflow.cli.remote import remote_text
 
     marker = render.simulated(really=described["simulated"])
     requests = described["requests"]
@@ -124,6 +127,7 @@ def text(described: dict[str, Any]) -> str:
     lines += ["", f"{answered} answered, {failed} with another final outcome, {owed} owed of {requests['total']:,}"]
     if described["cost_usd"] is not None and not described["simulated"]:
         lines.append(f"Cost so far: {usd(described['cost_usd'])}")
+    lines += remote_text(described["remote"])
     return "\n".join(lines)
 
 
