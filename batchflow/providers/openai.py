@@ -112,12 +112,7 @@ class OpenAIProvider:
         return parse_file_page(_reply(lambda: self._brief.files.with_raw_response.list(limit=PAGE, after=cursor)))
 
     def delete_file(self, file_id: str) -> bool:
-        try:
-            raw = _or_none(lambda: _reply(lambda: self._brief.files.with_raw_response.delete(file_id)))
-        except ProviderDoubt:
-            if self.find_file(file_id) is not None:
-                raise
-            return True
+        raw = _or_none(lambda: _reply(lambda: self._brief.files.with_raw_response.delete(file_id)))
         if raw is None:
             return False
         if not (isinstance(raw, Mapping) and raw.get("deleted") is True) and self.find_file(file_id) is not None:

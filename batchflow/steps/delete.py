@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from batchflow import failpoints
-from batchflow.errors import SetupError
+from batchflow.errors import ProviderDoubt, SetupError
 from batchflow.journal.state import Phase, RunState, ShardState
 from batchflow.plan.folder import RESULT_KINDS, RunFolder
 from batchflow.providers.base import Batch, BatchProvider
@@ -123,6 +123,11 @@ def _reader(batch: Batch) -> dict[str, str]:
 def delete(provider: BatchProvider, file_id: str) -> bool:
     """Delete a file; False where it was gone already. Raises ProviderRefused, or ProviderDoubt, where it is there."""
     failpoints.hit("delete.before-call")
-    found = provider.delete_file(file_id)
+    try:
+        found = provider.delete_file(file_id)
+    except ProviderDoubt:
+        if provider.find_file(file_id) is not None:
+            raise
+        found = True
     failpoints.hit("delete.after-call")
     return found
