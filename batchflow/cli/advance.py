@@ -276,18 +276,20 @@ class Advance:
         self, *, buys: bool, first: Sequence[Any] = (), then: Callable[[], None] | None = None
     ) -> Iterator[Any]:
         """The engine on the open run; afterwards the run is let go of, and seen anew."""
+        from batchflow.cli.connecting import connected
         from batchflow.cli.progress import Progress
         from batchflow.cli.signals import ending_in_order
         from batchflow.engine.lanes import Shared
         from batchflow.engine.run import OpenRun, view
         from batchflow.engine.runner import Runner
 
+        target, server = self._order.target, self._view.folder.server
         opened = OpenRun(self._view.folder, self._planned.lock)
         progress = Progress(opened, announces=buys)
         try:
             self._moment.check()
             self._moment.sent = True
-            with ending_in_order() as signals, self._provider() as provider:
+            with ending_in_order() as signals, connected(target, server, stays=not self._wait) as provider:
                 opened.record(first)
                 if then is not None:
                     then()
@@ -319,29 +321,6 @@ class Advance:
             budget=self._budget(),
             expires_after=experiment.output.expires_after,
         )
-
-    @contextmanager
-    def _provider(self) -> Iterator[Any]:
-        """The provider, let go of at the end; a local server stays for a command that does not wait."""
-        from batchflow.providers.local import LocalProvider, LocalServer
-        from batchflow.providers.openai import connect
-
-        target = self._order.target
-        if not target.simulated:
-            provider = connect(target)
-            try:
-                yield provider
-            finally:
-                provider.close()
-            return
-        local = LocalProvider(LocalServer(self._view.folder.server, target.seed))
-        stays = not self._wait
-        try:
-            yield local
-        finally:
-            local.close()
-            if not stays:
-                local.stop()
 
     def _named(self, *, ended: bool) -> Path:
         """What the next command is given: the words of this one, where they lead to this run, else its folder."""

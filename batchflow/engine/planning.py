@@ -104,7 +104,7 @@ def _as_said_today(study: Study, run: RunView) -> RunView:
     if run.state.sent or plan == run.plan:
         return run
     changed = replace(run, plan=plan)
-    write_review(changed)
+    write_review(changed, study)
     return changed
 
 

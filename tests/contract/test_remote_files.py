@@ -224,13 +224,14 @@ def test_nothing_is_deleted_before_the_run_has_ended(make_study: Make) -> None:
 def test_the_input_of_somebody_elses_live_batch_stays(make_study: Make) -> None:
     study = make_study(faults=[{"fault": "stuck", "at": "in_progress", "nth": [5]}])
     ended(study)
-    first = study.events("uploaded")[0]["payload"]["file_id"]
+    uploaded = study.events("uploaded")[0]
+    first, shard = uploaded["payload"]["file_id"], f"r1-{uploaded['shard']:05d}"
     with Client(study.server) as client:
         other = client.create(first).json()["id"]
         study.change(**DELETES)
         told = ended(study)
         assert remote(told)["left"] == [
-            {"file_id": first, "what": "request", "shard": "r1-00001", "why": f"{other} reads it, and has not ended"}
+            {"file_id": first, "what": "request", "shard": shard, "why": f"{other} reads it, and has not ended"}
         ]
         assert [file["id"] for file in there(study)] == [first]
         assert "deleted the input of an open batch" not in seen(study)
