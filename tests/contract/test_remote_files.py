@@ -126,8 +126,9 @@ def test_a_provider_that_ignores_it_is_noted(where: Any, unconfirmed: int, make_
     study.check_account()
 
 
-def test_a_file_of_which_nothing_can_be_learnt_holds_up_no_answers(make_study: Make) -> None:
-    faults = [{"fault": "http_error", "on": "files.retrieve", "status": 404}]
+@pytest.mark.parametrize("status", [404, 400])
+def test_a_file_of_which_nothing_can_be_learnt_holds_up_no_answers(status: int, make_study: Make) -> None:
+    faults = [{"fault": "http_error", "on": "files.retrieve", "status": status}]
     study = expiring(make_study(faults=faults))
     assert remote(ended(study)) == {"expiring": 8, "unconfirmed": 4, "deleted": 0, "left": []}
     study.check_account()
@@ -199,6 +200,8 @@ def test_without_the_key_everything_stays(make_study: Make) -> None:
     study.change(**DELETES)
     status = study.run("status", "experiment.yaml")
     assert "not deleted yet: `run` does it" in status.stdout
+    study.run("run", "experiment.yaml", "--yes", "--until", "poll")  # which is not the end
+    assert calls(study).get(DELETE, 0) == 0
     told = ended(study)
     assert (remote(told)["deleted"], told.json()["up_to_date"], there(study)) == (8, False, [])
     assert "no call was made" not in told.stderr
@@ -216,9 +219,15 @@ def test_nothing_is_deleted_before_the_run_has_ended(make_study: Make) -> None:
     assert calls(study).get(DELETE, 0) == 0
     left = remote(told)["left"]
     assert {each["why"] for each in left} == {"the run is not finished"}
-    assert study.run("run", "experiment.yaml", "--yes", "--until", "collect", kill_after=3).status in {-9, 5}
-    assert calls(study).get(DELETE, 0) == 0
     assert "To be deleted there when the run has ended: 7 files" in study.run("status", "experiment.yaml").stdout
+
+
+def test_nothing_is_deleted_before_the_answers_are_in_the_tables(make_study: Make) -> None:
+    study = make_study()
+    study.change(**DELETES)
+    told = study.run("run", "experiment.yaml", "--yes", "--until", "collect", "--json")
+    assert (told.status, told.json()["state"], calls(study).get(DELETE, 0)) == (5, "complete", 0)
+    assert remote(ended(study))["deleted"] == 8
 
 
 def test_the_input_of_somebody_elses_live_batch_stays(make_study: Make) -> None:
