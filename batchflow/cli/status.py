@@ -49,37 +49,38 @@ def describe(target: Target) -> dict[str, Any]:
 
     run = view(target.folder)
     record = run_json(run, target.database)
-    record["remote"] = remote_json(run.state, deletes=target.plan.delete_remote)
     if not run.state.sent and record["requests"]["owed"]:
         record["state"] = "planned"
     live = read_progress(target.folder.progress)
-    batches = []
-    for shard in run.state.shards():
-        if not shard.round:  # what was taken over was never sent
-            continue
-        batch = shard.batch
-        batches.append(
-            {
-                "shard": shard.name,
-                "state": shard.phase.value,
-                "requests": shard.requests,
-                "batch_id": None if batch is None else batch.batch_id,
-                "status": None if batch is None else batch.status,
-                "counts": {} if batch is None else _counts(batch, live),
-                "expires_at": None if batch is None else batch.facts.get("moments", {}).get("expires_at"),
-                "moved_at": _moved_at(shard, live),
-            }
-        )
+    shards = [
+        _described(shard, live) for shard in run.state.shards() if shard.round
+    ]  # what was taken over was never sent
     dag = [{"step": n.step, "round": n.round, "shard": n.shard, "state": n.state} for n in nodes(run.state)]
     return {
         **record,
+        "remote": remote_json(run.state, deletes=target.plan.delete_remote),
         "experiment": run.plan.experiment,
         "scope": run.plan.scope,
         "spec_differs": target.differs,
         "cancelling": run.state.cancelled and any(True for _ in run.state.in_flight()),
         "updated": run.state.updated,
-        "shards": batches,
+        "shards": shards,
         "dag": dag,
+    }
+
+
+def _described(shard: Any, live: Mapping[str, Any]) -> dict[str, Any]:
+    """A request file and the batch that works on it. live: what the last look showed."""
+    batch = shard.batch
+    return {
+        "shard": shard.name,
+        "state": shard.phase.value,
+        "requests": shard.requests,
+        "batch_id": None if batch is None else batch.batch_id,
+        "status": None if batch is None else batch.status,
+        "counts": {} if batch is None else _counts(batch, live),
+        "expires_at": None if batch is None else batch.facts.get("moments", {}).get("expires_at"),
+        "moved_at": _moved_at(shard, live),
     }
 
 
