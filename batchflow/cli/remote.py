@@ -40,8 +40,8 @@ def remote_text(record: Mapping[str, Any]) -> list[str]:
     if record["unconfirmed"]:
         asked = render.plural(record["expiring"], "file")
         lines.append(
-            f"warning: of {record['unconfirmed']:,} of {asked} the provider does not say that it deletes them in time "
-            "(output.expires_after): look there, or delete them"
+            f"warning: the provider does not say of {record['unconfirmed']:,} of {asked} that it deletes them in time "
+            "(output.expires_after): it may keep them longer"
         )
     if record["deleted"]:
         lines.append(f"Deleted at the provider: {render.plural(record['deleted'], 'file')}.")
@@ -52,7 +52,7 @@ def remote_text(record: Mapping[str, Any]) -> list[str]:
         lines.append(f"To be deleted there when the run has ended: {render.plural(len(waiting), 'file')} so far.")
     for why, ids in list(reasons.items())[:SHOWN]:
         named = ids[0] + (f" and {len(ids) - 1:,} more" if len(ids) > 1 else "")
-        lines.append(f"Left at the provider: {named} ({why or 'not deleted yet: `run` does it'}).")
+        lines.append(f"Left at the provider: {named} ({(why or 'not deleted yet: `run` does it').rstrip('.')}).")
     if len(reasons) > SHOWN:
         lines.append(f"Left at the provider for other reasons: {sum(map(len, list(reasons.values())[SHOWN:])):,} more.")
     return ["", *lines] if lines else []

@@ -120,7 +120,7 @@ def test_a_provider_that_ignores_it_is_noted(where: Any, unconfirmed: int, make_
     study = expiring(make_study(faults=[{"fault": "no_expiry", "on": where, "how": "ignored"}]))
     told = ended(study)
     assert remote(told)["unconfirmed"] == unconfirmed
-    words = f"warning: of {unconfirmed} of 8 files the provider does not say that it deletes them in time"
+    words = f"warning: the provider does not say of {unconfirmed} of 8 files that it deletes them in time"
     assert words in told.stderr
     assert words in study.run("status", "experiment.yaml").stdout
     study.check_account()
