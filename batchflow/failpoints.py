@@ -37,6 +37,9 @@ NAMES: Final[tuple[str, ...]] = (
     "load.before-commit",
     "load.after-commit",
     "run.before-finish",
+    "delete.before-call",
+    "delete.after-call",
+    "delete.after-event",
     "forget.before-rows",
     "forget.after-rows",
 )

@@ -167,7 +167,10 @@ class AppendFile:
     def foreign_growth(self) -> bool:
         """Whether somebody else wrote, or put another file in its place. Any thread may ask."""
         with self._lock:
-            return os.fstat(self._handle).st_size != self.length or not self._same_file()
+            return self._grew()
+
+    def _grew(self) -> bool:
+        return os.fstat(self._handle).st_size != self.length or not self._same_file()
 
     def _same_file(self) -> bool:
         with suppress(FileNotFoundError):
@@ -179,9 +182,13 @@ class AppendFile:
         os.fsync(self._handle)
         self.length = length
 
-    def append(self, content: bytes) -> None:
-        """Write and fdatasync; on any failure the file is cut back to what it was and the error is raised."""
+    def append(self, content: bytes) -> bool:
+        """Write and fdatasync; False, and nothing is written, where somebody else wrote. On any failure the file is cut
+        back to what it was and the error is raised.
+        """
         with self._lock:
+            if self._grew():  # seen just before the write, which would go over what is there
+                return False
             try:
                 written = 0
                 while written < len(content):
@@ -192,6 +199,7 @@ class AppendFile:
                     os.ftruncate(self._handle, self.length)
                 raise
             self.length += len(content)
+            return True
 
     def write_torn(self, content: bytes) -> None:
         """Write without sync or book-keeping: what a crash in the middle of an append leaves (failpoints only)."""

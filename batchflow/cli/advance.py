@@ -12,7 +12,7 @@ from typing import Any
 from batchflow.cli import render
 from batchflow.cli.signals import Interruptible
 from batchflow.engine.finding import find_run, spec_path
-from batchflow.errors import BatchflowError, ExitStatus, UsageError
+from batchflow.errors import BatchflowError, ExitStatus, RunBusy, SetupError, UsageError
 
 CANCELLED = "This run was cancelled. "
 
@@ -121,6 +121,7 @@ class Advance:
             render.note(f"note: {line}")
         if not may_continue(self._view.state, self._order.experiment.retry.max_rounds):
             self.load()
+            self._tidy()
             return True
         if self._until is StepName.BUILD:
             return False
@@ -145,7 +146,7 @@ class Advance:
         if not any(True for _ in self._view.state.in_flight()):
             return True
         render.note(f"{CANCELLED}First its open batches are ended, and what they have answered is fetched.")
-        if not self.drive(buys=False):
+        if not self.drive(buys=False, tidies=False):
             return False
         self._hold()
         return True
@@ -232,34 +233,73 @@ class Advance:
 
         return price_book(self._order.experiment, self._order.target)
 
-    def drive(self, *, buys: bool = True, first: Sequence[Any] = (), then: Callable[[], None] | None = None) -> bool:
+    def drive(
+        self,
+        *,
+        buys: bool = True,
+        first: Sequence[Any] = (),
+        then: Callable[[], None] | None = None,
+        tidies: bool = True,
+    ) -> bool:
         """Advance the run; True if it goes no further.
 
         buys: whether it may send; else what is open is ended. first: what is recorded before; then: called after that.
+        tidies: whether a run that has ended is let go of at the provider, where the spec says so.
         """
+        from batchflow.engine.runner import Ending
+
+        with self._runner(buys=buys, first=first, then=then) as runner:
+            ended = runner.drive() is Ending.ENDED
+            if ended and tidies and self._order.experiment.output.delete_remote:
+                runner.tidy()
+        return ended
+
+    def _tidy(self) -> None:
+        """Delete what earlier calls have left at the provider, where the spec says so. Where there is nothing, no call
+        is made; where it cannot be done, the run has ended all the same.
+        """
+        from batchflow.steps.delete import deletable
+
+        wanted = self._order.experiment.output.delete_remote and self._until == "load"
+        if not wanted or not deletable(self._view.state):
+            return
+        self.release()  # loading may have done so already
+        try:
+            self._hold()
+            with self._runner(buys=False) as runner:
+                runner.tidy()
+        except (RunBusy, SetupError) as error:
+            render.note(f"warning: nothing was deleted at the provider: {error.message}")
+
+    @contextmanager
+    def _runner(
+        self, *, buys: bool, first: Sequence[Any] = (), then: Callable[[], None] | None = None
+    ) -> Iterator[Any]:
+        """The engine on the open run; afterwards the run is let go of, and seen anew."""
+        from batchflow.cli.connecting import connected
         from batchflow.cli.progress import Progress
         from batchflow.cli.signals import ending_in_order
         from batchflow.engine.lanes import Shared
         from batchflow.engine.run import OpenRun, view
-        from batchflow.engine.runner import Ending, Runner
+        from batchflow.engine.runner import Runner
 
+        target, server = self._order.target, self._view.folder.server
         opened = OpenRun(self._view.folder, self._planned.lock)
         progress = Progress(opened, announces=buys)
         try:
             self._moment.check()
             self._moment.sent = True
-            with ending_in_order() as signals, self._provider() as provider:
+            with ending_in_order() as signals, connected(target, server, stays=not self._wait) as provider:
                 opened.record(first)
                 if then is not None:
                     then()
                 shared = Shared(opened, provider, self._settings(buys=buys), progress.say)
-                ending = Runner(shared, self._loader, progress, signals).drive()
+                yield Runner(shared, self._loader, progress, signals)
                 progress.progress(opened.state)  # what was sent just before it rested
         finally:
             progress.close()
             opened.close()
         self._view = view(self._view.folder)
-        return ending is Ending.ENDED
 
     def _settings(self, *, buys: bool) -> Any:
         from batchflow.engine.lanes import Settings
@@ -279,30 +319,8 @@ class Advance:
             stalled_after=experiment.polling.stalled_after,
             prices=self.book,
             budget=self._budget(),
+            expires_after=experiment.output.expires_after,
         )
-
-    @contextmanager
-    def _provider(self) -> Iterator[Any]:
-        """The provider, let go of at the end; a local server stays for a command that does not wait."""
-        from batchflow.providers.local import LocalProvider, LocalServer
-        from batchflow.providers.openai import connect
-
-        target = self._order.target
-        if not target.simulated:
-            provider = connect(target)
-            try:
-                yield provider
-            finally:
-                provider.close()
-            return
-        local = LocalProvider(LocalServer(self._view.folder.server, target.seed))
-        stays = not self._wait
-        try:
-            yield local
-        finally:
-            local.close()
-            if not stays:
-                local.stop()
 
     def _named(self, *, ended: bool) -> Path:
         """What the next command is given: the words of this one, where they lead to this run, else its folder."""
@@ -320,14 +338,22 @@ class Advance:
         """What the run has come to, for --json."""
         from batchflow.cli.report import run_json
 
-        return run_json(self._view, self._loader.database)
+        return run_json(self._view, self._loader.database) | {"remote": self._remote()}
+
+    def _remote(self) -> dict[str, Any]:
+        """What is known of the files at the provider."""
+        from batchflow.cli.remote import remote_json
+
+        return remote_json(self._view.state, deletes=self._order.experiment.output.delete_remote)
 
     def tell(self, *, ended: bool, untouched: bool = False) -> None:
         """What the run has come to, for people."""
+        from batchflow.cli.remote import remote_text
         from batchflow.cli.report import run_text
 
-        named = self._named(ended=ended)
-        render.note(run_text(self._view, self._loader.database, named, ended=ended, untouched=untouched))
+        named, remote = self._named(ended=ended), remote_text(self._remote())
+        database = self._loader.database
+        render.note(run_text(self._view, database, named, ended=ended, untouched=untouched, remote=remote))
 
     def status(self, *, ended: bool) -> ExitStatus:
         """What a command that did its part ends with."""

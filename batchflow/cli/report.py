@@ -48,8 +48,10 @@ def run_json(run: RunView, database: Path) -> dict[str, Any]:
     }
 
 
-def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched: bool) -> str:
-    """The end of a run for people: outcomes, samples, and what to do next."""
+def run_text(
+    run: RunView, database: Path, spec: Path, *, ended: bool, untouched: bool, remote: Sequence[str] = ()
+) -> str:
+    """The end of a run for people: outcomes, samples, and what to do next. remote: about its files at the provider."""
     account = account_of(run.state)
     marker = render.simulated(really=run.plan.simulated)
     lines = [f"{run.plan.run}{marker}: {_verdict(run, ended=ended, untouched=untouched)}", "", outcome_table(run)]
@@ -58,7 +60,7 @@ def run_text(run: RunView, database: Path, spec: Path, *, ended: bool, untouched
     told = [f"{count:,} {word}" for word, count in _left_aside(account).items() if count]
     if told:
         lines += ["", f"Result lines left aside, never loaded: {', '.join(told)}."]
-    lines += spent_text(run)
+    lines += [*spent_text(run), *remote]
     if ended:
         lines += [*_samples(run, database, account), "", f"Results: {database}"]
         lines.append(f"Next: {render.command('results', spec)}    or open the table `results` in DuckDB")

@@ -42,6 +42,7 @@ def status(
 
 def describe(target: Target) -> dict[str, Any]:
     """The status object."""
+    from batchflow.cli.remote import remote_json
     from batchflow.cli.report import run_json
     from batchflow.engine.run import view
     from batchflow.engine.stalling import read_progress
@@ -52,33 +53,35 @@ def describe(target: Target) -> dict[str, Any]:
     if not run.state.sent and record["requests"]["owed"]:
         record["state"] = "planned"
     live = read_progress(target.folder.progress)
-    batches = []
-    for shard in run.state.shards():
-        if not shard.round:  # what was taken over was never sent
-            continue
-        batch = shard.batch
-        batches.append(
-            {
-                "shard": shard.name,
-                "state": shard.phase.value,
-                "requests": shard.requests,
-                "batch_id": None if batch is None else batch.batch_id,
-                "status": None if batch is None else batch.status,
-                "counts": {} if batch is None else _counts(batch, live),
-                "expires_at": None if batch is None else batch.facts.get("moments", {}).get("expires_at"),
-                "moved_at": _moved_at(shard, live),
-            }
-        )
+    shards = [
+        _described(shard, live) for shard in run.state.shards() if shard.round
+    ]  # what was taken over was never sent
     dag = [{"step": n.step, "round": n.round, "shard": n.shard, "state": n.state} for n in nodes(run.state)]
     return {
         **record,
+        "remote": remote_json(run.state, deletes=target.plan.delete_remote),
         "experiment": run.plan.experiment,
         "scope": run.plan.scope,
         "spec_differs": target.differs,
         "cancelling": run.state.cancelled and any(True for _ in run.state.in_flight()),
         "updated": run.state.updated,
-        "shards": batches,
+        "shards": shards,
         "dag": dag,
+    }
+
+
+def _described(shard: Any, live: Mapping[str, Any]) -> dict[str, Any]:
+    """A request file and the batch that works on it. live: what the last look showed."""
+    batch = shard.batch
+    return {
+        "shard": shard.name,
+        "state": shard.phase.value,
+        "requests": shard.requests,
+        "batch_id": None if batch is None else batch.batch_id,
+        "status": None if batch is None else batch.status,
+        "counts": {} if batch is None else _counts(batch, live),
+        "expires_at": None if batch is None else batch.facts.get("moments", {}).get("expires_at"),
+        "moved_at": _moved_at(shard, live),
     }
 
 
@@ -98,6 +101,8 @@ def _moved_at(shard: Any, live: Mapping[str, Any]) -> str | None:
 
 def text(described: dict[str, Any]) -> str:
     """The same for people."""
+    from batchflow.cli.remote import remote_text
+
     marker = render.simulated(really=described["simulated"])
     requests = described["requests"]
     shards = described["shards"]
@@ -124,6 +129,7 @@ def text(described: dict[str, Any]) -> str:
     if described["cost_usd"] is not None and not described["simulated"]:
         lines.append(f"Cost so far: {usd(described['cost_usd'])}")
         lines += _costs(described["conditions"])
+    lines += remote_text(described["remote"])
     return "\n".join(lines)
 
 

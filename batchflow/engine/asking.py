@@ -108,7 +108,13 @@ class Answers:
         record |= {"response": response, "error": None}
         record["batchflow"] = {"scope": self._scope, "request_sha256": request.digest}
         with files.explained(self.path):
-            self._file.append(json_bytes(record) + b"\n")
+            alone = self._file.append(json_bytes(record) + b"\n")
+        if not alone:
+            raise RunBusy(
+                f"{self.path} was changed, moved or replaced by somebody else: this command stops, and the answer to "
+                f"{request.custom_id} is not kept",
+                hint="put the file back as it was, then give the same command again: it asks only the rest",
+            )
         self.known[request.custom_id] = request.digest
 
     def close(self) -> None:

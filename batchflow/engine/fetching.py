@@ -21,6 +21,7 @@ class CollectLane:
         self._step = Collect(shared.provider, shared.run.folder)
         self._tries: dict[str, int] = {}
         self._since: dict[str, float] = {}  # the first failure of a shard's collection
+        self._patient: dict[str, bool] = {}  # whether the last try of a shard was still to wait for what is not there
 
     def calls(self, now: float) -> Iterator[Call]:
         shared = self._shared
@@ -35,6 +36,7 @@ class CollectLane:
     def _task(self, shard: ShardState, now: float) -> CollectTask:
         facts = {} if shard.batch is None else shard.batch.facts
         completed = facts.get("counts", {}).get("completed")
+        self._patient[shard.name] = now - self._since.get(shard.name, now) <= self._shared.patience
         return CollectTask(
             shard=shard.name,
             batch_id="" if shard.batch is None else shard.batch.batch_id,
@@ -42,7 +44,8 @@ class CollectLane:
             error_file_id=facts.get("error_file_id"),
             expected_lines=completed,
             tries=self._tries.get(shard.name, 0),
-            patient=now - self._since.get(shard.name, now) <= self._shared.patience,
+            expires_after=None if shard.batch is None else shard.batch.expires_after,
+            patient=self._patient[shard.name],
         )
 
     def succeeded(self, call: Call, result: tuple[Collected, ...], now: float) -> None:
@@ -85,7 +88,8 @@ class CollectLane:
         shard: ShardState = call.subject
         since = self._since.setdefault(shard.name, now)
         self._tries[shard.name] = self._tries.get(shard.name, 0) + 1
-        if now - since > self._shared.patience and self._tries[shard.name] > REFUSED_TRIES:
+        over = now - since > self._shared.patience and not self._patient[shard.name]
+        if over and self._tries[shard.name] > REFUSED_TRIES:
             self._shared.halt(
                 ProviderUntrusted(
                     f"the answers of {shard.name} cannot be fetched: {error.message}",

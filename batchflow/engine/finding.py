@@ -126,8 +126,8 @@ def _of_spec(path: Path) -> Target:
             f"{path}: this study has no run yet", hint=f"start it with {shlex.join(['batchflow', 'run', str(path)])}"
         )
     folder, plan, unchanged, same = found
-    output = spec.experiment.output  # where results go, and whether bodies with them, may change under a run
-    plan = replace(plan, database=output.database, raw=output.raw)
+    output = spec.experiment.output  # where results go, and what becomes of files, may change under a run
+    plan = replace(plan, **output.facts())
     return Target(folder, plan, project, differs=not unchanged, by_spec=True, asks_other=not same)
 
 

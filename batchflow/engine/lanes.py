@@ -25,7 +25,8 @@ class Settings:
 
     prices: what answers cost, None where that is not counted. interval, settle and stalled_after are seconds; until
     is the last step to do; wait says whether to stay until everything is done; buys whether new batches may be made
-    (not in a cancelled run, whose open ones are ended).
+    (not in a cancelled run, whose open ones are ended). expires_after: seconds for which the provider is told to keep
+    files; None: it is told nothing.
     """
 
     interval: float
@@ -40,6 +41,7 @@ class Settings:
     stalled_after: float = 93_600.0
     prices: PriceBook | None = None
     budget: Budget | None = None
+    expires_after: int | None = None
 
     def reaches(self, step: StepName) -> bool:
         order = list(StepName)

@@ -4,7 +4,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
@@ -81,7 +81,7 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
         folder, new = _find_or_build(study, project, fresh=fresh)
         held = lock(folder) if hold else None
         try:
-            found, rounds = view(folder), study.spec.experiment.retry.max_rounds
+            found, rounds = _as_said_today(study, view(folder)), study.spec.experiment.retry.max_rounds
             asks = any(True for _ in neighbours.due(found, rounds))
             if hold and asks and not fresh:
                 neighbours.check_readable(project, found)
@@ -95,6 +95,17 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
                 held.release()
             raise
     return Planned(found, new, held, answered, notes, difference)
+
+
+def _as_said_today(study: Study, run: RunView) -> RunView:
+    """A run of which nothing was sent, with what the spec says by now of the files at the provider; the page too."""
+    output = study.spec.experiment.output
+    plan = replace(run.plan, expires_after=output.expires_after, delete_remote=output.delete_remote)
+    if run.state.sent or plan == run.plan:
+        return run
+    changed = replace(run, plan=plan)
+    write_review(changed, study)
+    return changed
 
 
 def reopen(folder: RunFolder, rounds: int, *, buys: bool | None = None, busy: str = "") -> Planned:
@@ -263,8 +274,7 @@ def _plan(study: Study, run: str, fingerprint: str, imported: Imported, built: B
         weights=built.weights,
         sample=study.choice.facts(),
         template_sha256=design.digest,
-        database=experiment.output.database,
-        raw=experiment.output.raw,
+        **experiment.output.facts(),
         git_commit=_git_commit(study.spec.folder),
         versions={
             "batchflow": __version__,

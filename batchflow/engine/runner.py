@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from batchflow import clock, failpoints
 from batchflow.engine.cancelling import CancelLane
+from batchflow.engine.deleting import DeleteLane
 from batchflow.engine.fetching import CollectLane
 from batchflow.engine.lanes import Call, Lane, Shared, for_a_human
 from batchflow.engine.loading import LoadLane
@@ -85,6 +86,20 @@ class Runner:
             self._watcher.progress(self._shared.run.state)
             for done in self._pool.wait(self._sleep(now)):
                 self._judge(done)
+
+    def tidy(self) -> None:
+        """Delete at the provider what the run has left there. It must have ended, and be loaded; what cannot be deleted
+        is recorded, not raised.
+        """
+        lane = DeleteLane(self._shared)
+        self._lanes = (lane,)
+        while not lane.over:
+            self._stop_if_told()
+            now = clock.monotonic()
+            self._propose(now)
+            for done in self._pool.wait(self._sleep(now)):
+                self._judge(done)
+        lane.close()
 
     def _round_over(self) -> bool:
         """Nothing of the newest round is at the provider, and nothing more of it may be sent."""

@@ -11,6 +11,7 @@ from batchflow.errors import BatchRejected, ProviderDoubt, ProviderRefused
 from batchflow.journal.state import Phase, ShardState
 from batchflow.providers.base import Batch, RemoteFile
 from batchflow.steps.base import StepName
+from batchflow.steps.expiry import expiry, of_request_file
 from batchflow.steps.start import Start, StartTask
 from batchflow.steps.upload import Upload, UploadTask
 
@@ -42,23 +43,16 @@ class UploadLane:
         folder = self._shared.run.folder
         name = f"{self._shared.run.plan.run}-{shard.name}.jsonl"
         tries = self._shared.backoff(("upload", shard.name)).failures
-        return UploadTask(folder.shard(shard.name), name, shard.bytes, shard.sha256, tries)
+        kept = of_request_file(self._shared.settings.expires_after)
+        return UploadTask(folder.shard(shard.name), name, shard.bytes, shard.sha256, tries, kept)
 
     def succeeded(self, call: Call, result: RemoteFile, now: float) -> None:
         del now
         shard: ShardState = call.subject
-        self._shared.run.record(
-            [
-                event(
-                    shard,
-                    StepName.UPLOAD,
-                    "uploaded",
-                    file_id=result.id,
-                    bytes=result.bytes,
-                    created_at=result.created_at,
-                )
-            ]
-        )
+        asked = of_request_file(self._shared.settings.expires_after)
+        told = {} if asked is None else {"expiry": expiry(asked, result)}
+        facts = {"file_id": result.id, "bytes": result.bytes, "created_at": result.created_at}
+        self._shared.run.record([event(shard, StepName.UPLOAD, "uploaded", **facts, **told)])
         failpoints.hit("upload.after-event")
         self._shared.backoff(call.key).succeed()
 
@@ -115,8 +109,11 @@ class StartLane:
             run=self._shared.run.plan.run,
             shard=shard.name,
             sha256=shard.sha256,
+            expires_after=self._shared.settings.expires_after,
         )
-        self._shared.run.record([event(shard, StepName.START, "intent", intent=task.intent, file_id=task.file_id)])
+        asked = {} if task.expires_after is None else {"output_expires_after": task.expires_after}
+        facts = {"intent": task.intent, "file_id": task.file_id, **asked}
+        self._shared.run.record([event(shard, StepName.START, "intent", **facts)])
         failpoints.hit("start.after-intent")
         self.performing.add(shard.name)
         return Call(("start", shard.name), lambda: self._step.perform(task), shard)
@@ -219,5 +216,18 @@ def reject(
     )
     shared.rejection = shared.rejection or BatchRejected(
         f"{shard.name} was refused by the provider: {message}{named}",
-        hint=hint or "nothing of it was run or billed; mend the cause and run the same command again",
+        hint=hint or _way_out(shared, message),
     )
+
+
+def _way_out(shared: Shared, message: str) -> str:
+    """What to do about a refusal; services that speak this protocol need not know how long files are to be kept."""
+    again = "nothing of it was run or billed; mend the cause and run the same command again"
+    if shared.settings.expires_after is None:
+        return again
+    if "expires_after" in message:
+        return (
+            "this provider does not take `output.expires_after` as it is: mend or remove it in the spec and run the "
+            "same command again; nothing was run or billed, and no request changes by it"
+        )
+    return f"{again}; if this provider does not know `output.expires_after`, removing it from the spec mends it"

@@ -5,8 +5,8 @@
 | journal | | version, run | the first line |
 | writer | | writer, host, pid, boot, batchflow | a process took over the writing |
 | built | build | requests, shards (retry) | the request files of this round are on disk (retry: asked for by name) |
-| uploaded | upload | file_id, bytes, created_at | a shard's file is at the provider |
-| intent | start | intent, file_id | a batch is about to be created |
+| uploaded | upload | file_id, bytes, created_at (expiry) | a shard's file is at the provider |
+| intent | start | intent, file_id (output_expires_after) | a batch is about to be created |
 | receipt | start | intent, batch_id, adopted | it was created (adopted: found again after a doubt) |
 | refused | start | intent, status, code, message | it was not created: the provider said no |
 | absent | start | intent | it was not created: the provider does not know it |
@@ -17,6 +17,8 @@
 | loaded | load | database, rows | the tables hold what was collected so far |
 | cancel | | batches | the user wants the open batches of this round to end, and nothing more to be sent |
 | resumed | | requests | the user agreed to send the rest of a cancelled run |
+| deleted | | file_id, what, found | a file of this shard's is gone at the provider (found: it was still there) |
+| left | | files, why | these files could not be deleted there |
 """
 
 import hashlib
@@ -48,10 +50,14 @@ PAYLOADS: Final[Mapping[str, frozenset[str]]] = {
     "loaded": frozenset({"database", "rows"}),
     "cancel": frozenset({"batches"}),
     "resumed": frozenset({"requests"}),
+    "deleted": frozenset({"file_id", "what", "found"}),
+    "left": frozenset({"files", "why"}),
 }
 # what a payload may have beside them
 OPTIONAL: Final[Mapping[str, frozenset[str]]] = {
     "built": frozenset({"retry"}),
+    "uploaded": frozenset({"expiry"}),
+    "intent": frozenset({"output_expires_after"}),
     "collected": frozenset({"cost", "worth_usd"}),
 }
 

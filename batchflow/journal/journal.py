@@ -124,10 +124,13 @@ class Journal:
     def check_writer(self) -> None:
         """Raises RunBusy if somebody else wrote since our last append."""
         if self.foreign():
-            raise RunBusy(
-                f"another process has written to {self.path}: this one stops at once",
-                hint="one process advances a run; look for it on the machines that share this folder",
-            )
+            raise self._busy()
+
+    def _busy(self) -> RunBusy:
+        return RunBusy(
+            f"another process has written to {self.path}: this one stops at once",
+            hint="one process advances a run; look for it on the machines that share this folder",
+        )
 
     def append(self, events: Iterable[Event]) -> tuple[Event, ...]:
         """Record events together, durably; returns them as recorded. After a failure nothing is ever appended again."""
@@ -144,8 +147,10 @@ class Journal:
             failpoints.die()
         self._broken = True
         with files.explained(self.path):
-            self._file.append(content)
+            alone = self._file.append(content)
         self._broken = False
+        if not alone:
+            raise self._busy()
         self._count += len(lines)
         failpoints.hit("journal.after-append")
         return tuple(decode(line[:-1]) for line in lines)

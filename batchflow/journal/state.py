@@ -34,6 +34,7 @@ class BatchState:
     facts: Mapping[str, Any] = field(default_factory=dict)  # the payload of its last `batch` event
     seen: str = ""  # time of that event
     released: str = ""  # why it did nothing, where its shard may be sent again
+    expires_after: int | None = None  # seconds for which its answers were to be kept, where that was asked for
 
 
 @dataclass(slots=True)
@@ -43,13 +44,15 @@ class Intent:
     intent: str
     file_id: str
     closed: bool = False
+    expires_after: int | None = None
 
 
 @dataclass(slots=True)
 class ShardState:
     """One request file of one round, and all that happened to it. lines: what is sent; fewer than the requests where
     one line answers several. again: requests that have a final outcome already, and keep it until they have a new one.
-    ended_by_cancel: its batch was open when the run was cancelled.
+    file_expiry: what was asked, and told, of how long its file is kept. ended_by_cancel: its batch was open when the
+    run was cancelled.
     """
 
     round: int
@@ -61,6 +64,7 @@ class ShardState:
     again: int = 0
     file_id: str = ""
     file_created_at: float | None = None
+    file_expiry: Mapping[str, Any] | None = None
     intents: list[Intent] = field(default_factory=list)
     batches: list[BatchState] = field(default_factory=list)
     rejected: Mapping[str, Any] | None = None
@@ -100,6 +104,7 @@ class ShardState:
 class RunState:
     """The fold of a journal. retries: the rounds that ask again on purpose, with what their event says of it.
     cancelled: the user wants no more, and has not taken it back. uncounted: rounds that are no matter of `max_rounds`.
+    deleted: ids of files that are gone at the provider. left: of files that could not be deleted, with the reason.
     """
 
     run: str = ""
@@ -108,6 +113,8 @@ class RunState:
     uncounted: frozenset[int] = frozenset()
     cancelled: bool = False
     loaded: Mapping[str, Any] | None = None
+    deleted: set[str] = field(default_factory=set)
+    left: dict[str, str] = field(default_factory=dict)
     updated: str = ""
 
     @property
@@ -139,7 +146,7 @@ class RunState:
     @property
     def sent(self) -> bool:
         """Whether anything may have reached the provider."""
-        return any(shard.file_id or shard.intents for shard in self.shards())
+        return bool(self.deleted) or any(shard.file_id or shard.intents for shard in self.shards())
 
 
 def fold(events: Iterable[Event]) -> RunState:
@@ -164,6 +171,8 @@ def apply(state: RunState, event: Event) -> None:
             state.loaded = event.payload
         case "cancel" | "resumed":
             _change_mind(state, cancelled=event.kind == "cancel")
+        case "left":
+            state.left |= {file["file_id"]: event.payload["why"] for file in event.payload["files"]}
         case _:
             if event.shard not in state.rounds.get(event.round, {}):
                 raise ValueError(f"{event.kind}: {shard_name(event.round, event.shard)} was never built")
@@ -171,6 +180,9 @@ def apply(state: RunState, event: Event) -> None:
             if event.kind == "collected":
                 state.loaded = None  # the tables lack this one
                 state.shard(event.round, event.shard).ended_by_cancel = state.cancelled
+            elif event.kind == "deleted":
+                state.deleted.add(event.payload["file_id"])
+                state.left.pop(event.payload["file_id"], None)
 
 
 def _build(state: RunState, event: Event) -> None:
@@ -210,6 +222,7 @@ def _apply_to_shard(shard: ShardState, event: Event) -> None:
     match event.kind:
         case "uploaded":
             shard.file_id, shard.file_created_at = payload["file_id"], payload["created_at"]
+            shard.file_expiry = payload.get("expiry")
         case "intent" | "receipt" | "refused" | "absent":
             _apply_intent(shard, event)
         case "batch":
@@ -219,15 +232,23 @@ def _apply_to_shard(shard: ShardState, event: Event) -> None:
         case "released":
             _batch(shard, payload["batch_id"]).released = payload["cause"]
             if payload["cause"] == "file_gone":
-                shard.file_id, shard.file_created_at = "", None
+                _lose_file(shard, shard.file_id)
         case "rejected":
             shard.rejected = payload
             if shard.batch is not None:
                 shard.batch.released = "rejected"
         case "collected":
             shard.collected = payload
+        case "deleted":
+            _lose_file(shard, payload["file_id"])
         case other:
             raise ValueError(f"an event of kind {other} has no meaning here")
+
+
+def _lose_file(shard: ShardState, file_id: str) -> None:
+    """The request file is not at the provider any more: if it is still to be sent, it is uploaded anew."""
+    if shard.collected is None and shard.file_id == file_id:
+        shard.file_id, shard.file_created_at = "", None
 
 
 def _apply_intent(shard: ShardState, event: Event) -> None:
@@ -235,18 +256,20 @@ def _apply_intent(shard: ShardState, event: Event) -> None:
     if event.kind == "intent":
         if shard.open_intent is not None:
             raise ValueError(f"{shard.name}: a second intent while the first is open")
-        shard.intents.append(Intent(payload["intent"], payload["file_id"]))
+        expires_after = payload.get("output_expires_after")
+        shard.intents.append(Intent(payload["intent"], payload["file_id"], expires_after=expires_after))
         return
-    _close(shard, payload["intent"])
+    intent = _close(shard, payload["intent"])
     if event.kind == "receipt":
-        shard.batches.append(BatchState(payload["batch_id"], seen=event.time))
+        shard.batches.append(BatchState(payload["batch_id"], seen=event.time, expires_after=intent.expires_after))
 
 
-def _close(shard: ShardState, intent_id: str) -> None:
+def _close(shard: ShardState, intent_id: str) -> Intent:
     intent = shard.open_intent
     if intent is None or intent.intent != intent_id:
         raise ValueError(f"{shard.name}: intent {intent_id} is not open")
     intent.closed = True
+    return intent
 
 
 def _batch(shard: ShardState, batch_id: str) -> BatchState:

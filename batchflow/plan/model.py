@@ -47,7 +47,8 @@ class Plan:
     said of final answers of other runs, or `fresh` for a run of --fresh, which takes none. sample: the choice of rows,
     where not all are asked. columns_sent: by header name those that some prompt uses; None where an older version did
     not say. personal: what was found of personal data; None where nobody looked. weights: of the requests of round 1;
-    None in plans of versions that did not weigh them.
+    None in plans of versions that did not weigh them. expires_after (seconds) and delete_remote: what the spec said of
+    the files at the provider.
     """
 
     run: str
@@ -82,6 +83,8 @@ class Plan:
     personal: tuple[Finding, ...] | None = None
     sample: Mapping[str, Any] | None = None
     weights: tuple[Group, ...] | None = None
+    expires_after: int | None = None
+    delete_remote: bool = False
 
     def to_bytes(self) -> bytes:
         weights = None if self.weights is None else [group.to_json() for group in self.weights]

@@ -31,8 +31,8 @@ _MOMENTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file at the provider; created_at in the server's unix seconds, None where it tells none. name, purpose and
-    status are "" there.
+    """A file at the provider; created_at and expires_at in the server's unix seconds, None where it tells none. name,
+    purpose and status are "" there.
     """
 
     id: str
@@ -41,6 +41,7 @@ class RemoteFile:
     name: str = ""
     purpose: str = ""
     status: str = ""
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +127,22 @@ class BatchProvider(Protocol):
     host: str
     simulated: bool
 
-    def upload(self, path: Path, name: str) -> RemoteFile:
-        """Send a request file under a name ending in .jsonl. Free to repeat: a stray file costs nothing."""
+    def upload(self, path: Path, name: str, *, expires_after: int | None = None) -> RemoteFile:
+        """Send a request file under a name ending in .jsonl. Free to repeat: a stray file costs nothing.
+
+        expires_after: seconds for which the provider is to keep it; None: nothing is said of it.
+        """
 
     def find_file(self, file_id: str) -> RemoteFile | None:
         """The file as this client sees it; None where it does not exist for this key."""
 
-    def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> Batch:
-        """Start a batch. The one call that costs money: it is made once, never repeated in here."""
+    def create(
+        self, file_id: str, endpoint: str, metadata: Mapping[str, str], *, expires_after: int | None = None
+    ) -> Batch:
+        """Start a batch. The one call that costs money: it is made once, never repeated in here.
+
+        expires_after: as for `upload`, of the files of answers.
+        """
 
     def find_batch(self, batch_id: str) -> Batch | None:
         """The batch; None where it does not exist for this key."""
@@ -151,7 +160,9 @@ class BatchProvider(Protocol):
         """As `page`, of files."""
 
     def delete_file(self, file_id: str) -> bool:
-        """Delete a file for good; False where it does not exist for this key."""
+        """Delete a file for good; False where it does not exist for this key. Free to repeat. Raises ProviderDoubt
+        unless the provider says, or shows, that it is gone.
+        """
 
     def ask(self, endpoint: str, body: bytes) -> Reply:
         """Ask one request by itself, at once. It costs money: it is asked once, never repeated in here.
@@ -173,6 +184,7 @@ def parse_file(value: Any) -> RemoteFile:
         name=_text(value.get("filename")),
         purpose=_text(value.get("purpose")),
         status=_text(value.get("status")),
+        expires_at=_moment(value.get("expires_at")),
     )
 
 

@@ -141,17 +141,19 @@ class LocalProvider(OpenAIProvider):
         self._server = server
         super().__init__(name=LOCAL, base_url=server.base_url, api_key=server.token, own_settings=False, simulated=True)
 
-    def upload(self, path: Path, name: str) -> RemoteFile:
+    def upload(self, path: Path, name: str, *, expires_after: int | None = None) -> RemoteFile:
         self._server.ensure()
-        return super().upload(path, name)
+        return super().upload(path, name, expires_after=expires_after)
 
     def find_file(self, file_id: str) -> RemoteFile | None:
         self._server.ensure()
         return super().find_file(file_id)
 
-    def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> Batch:
+    def create(
+        self, file_id: str, endpoint: str, metadata: Mapping[str, str], *, expires_after: int | None = None
+    ) -> Batch:
         self._server.ensure()
-        return super().create(file_id, endpoint, metadata)
+        return super().create(file_id, endpoint, metadata, expires_after=expires_after)
 
     def find_batch(self, batch_id: str) -> Batch | None:
         self._server.ensure()

@@ -58,16 +58,20 @@ class OpenAIProvider:
             self._once = self._client.with_options(timeout=CALL_TIMEOUT, max_retries=0)
             self._patient = self._client.with_options(timeout=ASK_TIMEOUT, max_retries=0)
 
-    def upload(self, path: Path, name: str) -> RemoteFile:
+    def upload(self, path: Path, name: str, *, expires_after: int | None = None) -> RemoteFile:
+        kept = _kept(expires_after)
         with path.open("rb") as handle:  # an open handle streams; a Path would be read whole
             file = (name, handle)
-            return parse_file(_reply(lambda: self._client.files.with_raw_response.create(file=file, purpose="batch")))
+            create = self._client.files.with_raw_response.create
+            return parse_file(_reply(lambda: create(file=file, purpose="batch", expires_after=kept)))
 
     def find_file(self, file_id: str) -> RemoteFile | None:
         raw = _or_none(lambda: _reply(lambda: self._brief.files.with_raw_response.retrieve(file_id)))
         return None if raw is None else parse_file(raw)
 
-    def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> Batch:
+    def create(
+        self, file_id: str, endpoint: str, metadata: Mapping[str, str], *, expires_after: int | None = None
+    ) -> Batch:
         return parse_batch(
             _reply(
                 lambda: self._once.batches.with_raw_response.create(
@@ -75,6 +79,7 @@ class OpenAIProvider:
                     endpoint=endpoint,  # type: ignore[arg-type] # the spec's model holds the list of endpoints
                     completion_window="24h",
                     metadata=dict(metadata),
+                    output_expires_after=_kept(expires_after),
                 )
             )
         )
@@ -107,7 +112,12 @@ class OpenAIProvider:
         return parse_file_page(_reply(lambda: self._brief.files.with_raw_response.list(limit=PAGE, after=cursor)))
 
     def delete_file(self, file_id: str) -> bool:
-        return _or_none(lambda: _reply(lambda: self._brief.files.with_raw_response.delete(file_id))) is not None
+        raw = _or_none(lambda: _reply(lambda: self._brief.files.with_raw_response.delete(file_id)))
+        if raw is None:
+            return False
+        if not (isinstance(raw, Mapping) and raw.get("deleted") is True) and self.find_file(file_id) is not None:
+            raise ProviderDoubt(f"the provider does not say that it deleted {file_id}, and still shows it")
+        return True
 
     def ask(self, endpoint: str, body: bytes) -> Reply:
         path = endpoint.removeprefix("/v1")
@@ -126,6 +136,11 @@ class OpenAIProvider:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _kept(seconds: int | None) -> Any:
+    """For how long a file is to be kept, as the SDK takes it: counted from the file's own creation."""
+    return openai.omit if seconds is None else {"anchor": "created_at", "seconds": seconds}
 
 
 def connect(target: Target) -> OpenAIProvider:

@@ -154,24 +154,30 @@ class Api:
             raise
         await asyncio.to_thread(shard.close)
         try:
-            stored = self._keep(request.state.project, parser, shard)
+            stored = self._keep(request, parser, shard)
         except ApiError:
             shard.path.unlink()
             raise
         return Json(file_object(stored))
 
-    def _keep(self, project: str, parser: UploadParser, shard: ShardFile) -> StoredFile:
+    def _keep(self, request: Request, parser: UploadParser, shard: ShardFile) -> StoredFile:
         filename = parser.filename or ""
         with shard.path.open("rb") as handle:
             check_upload(parser.fields, filename, shard.bytes, handle.readline())
-        seconds = upload_expiry(parser.fields)
+        seconds = _allowed_expiry(request, upload_expiry(parser.fields), "expires_after")
         purpose = parser.fields["purpose"]
         if seconds is None and purpose == "batch":
             seconds = _MONTH
         now = int(self._store.clock.unix())
         expires = None if seconds is None else now + seconds
         return self._store.add_file(
-            shard.path.name, project, size=shard.bytes, created=now, expires=expires, filename=filename, purpose=purpose
+            shard.path.name,
+            request.state.project,
+            size=shard.bytes,
+            created=now,
+            expires=expires,
+            filename=filename,
+            purpose=purpose,
         )
 
     async def _list_files(self, request: Request) -> Response:
@@ -210,6 +216,8 @@ class Api:
 
     async def _create_batch(self, request: Request) -> Response:
         values = batch_values(await request.body())
+        kept = _allowed_expiry(request, values["output_seconds"], "output_expires_after")
+        values["output_seconds"] = kept
         written, own = _own_faults(values["metadata"])
         now = self._store.clock.unix()
         identity = bare(batch_id(now)) if "bare_ids" in request.state.rules else batch_id(now)
@@ -305,6 +313,16 @@ def _own_faults(metadata: str | None) -> tuple[str | None, list[Rule]]:
     except ValueError as error:
         name = f"metadata.{OWN_FAULTS}"
         raise ApiError(400, f"Invalid '{name}': {error}.", "invalid_value", name) from error
+
+
+def _allowed_expiry(request: Request, seconds: int | None, name: str) -> int | None:
+    """The seconds that a client wants a file kept; a fault makes this a server that knows nothing of it."""
+    rule = request.state.rules.get("no_expiry")
+    if rule is None or seconds is None:
+        return seconds
+    if rule["how"] == "refused":
+        raise ApiError(400, f"Unknown parameter: '{name}'.", "unknown_parameter", name)
+    return None
 
 
 async def _drain(request: Request) -> None:

@@ -169,6 +169,9 @@ KINDS: Final[dict[str, Kind]] = {
         by=Argument("bytes more (or, below 0, fewer) than there are", _whole(-(2**40)), required=True),
     ),
     "bare_ids": _call(on=_several("files.create", "batches.create")),
+    "no_expiry": _call(
+        on=_several("files.create", "batches.create"), how=_one_of("refused", "ignored", default="refused")
+    ),
     "list_damaged": _call(
         "batches.list",
         how=_one_of(

@@ -41,29 +41,37 @@ def limit_of(query: Mapping[str, str], *, most: int, default: int) -> int:
     if not re.fullmatch(r"-?[0-9]{1,15}", written):
         raise wrong_type("limit", "an integer")
     limit = int(written)
-    if limit < 1:
-        message = f"Invalid 'limit': integer below minimum value. Expected a value >= 1, but got {limit} instead."
-        raise ApiError(400, message, "integer_below_min_value", "limit")
-    if limit > most:
-        message = f"Invalid 'limit': integer above maximum value. Expected a value <= {most}, but got {limit} instead."
-        raise ApiError(400, message, "integer_above_max_value", "limit")
-    return limit
+    return _within("limit", limit, least=1, most=most)
+
+
+def _within(name: str, number: int, *, least: int, most: int) -> int:
+    """The number, if it keeps within its bounds."""
+    if number < least:
+        message = (
+            f"Invalid '{name}': integer below minimum value. Expected a value >= {least}, but got {number} instead."
+        )
+        raise ApiError(400, message, "integer_below_min_value", name)
+    if number > most:
+        message = (
+            f"Invalid '{name}': integer above maximum value. Expected a value <= {most}, but got {number} instead."
+        )
+        raise ApiError(400, message, "integer_above_max_value", name)
+    return number
 
 
 def expiry_of(anchor: Any, seconds: Any, name: str) -> int:
     """Seconds to keep a file, from its creation on."""
+    if anchor is None:
+        raise missing(f"{name}.anchor")
     if anchor != "created_at":
         raise wrong_value(f"{name}.anchor", anchor, ("created_at",))
     if isinstance(seconds, float) and seconds.is_integer():
         seconds = int(seconds)  # JSON knows one kind of number
-    if type(seconds) is not int or not _SHORTEST <= seconds <= _LONGEST:
-        raise ApiError(
-            400,
-            f"Invalid '{name}.seconds': expected an integer from {_SHORTEST} to {_LONGEST}.",
-            "invalid_value",
-            f"{name}.seconds",
-        )
-    return seconds
+    if seconds is None:
+        raise missing(f"{name}.seconds")
+    if type(seconds) is not int:
+        raise wrong_type(f"{name}.seconds", "an integer")
+    return _within(f"{name}.seconds", seconds, least=_SHORTEST, most=_LONGEST)
 
 
 def upload_expiry(fields: Mapping[str, str]) -> int | None:

@@ -10,10 +10,6 @@ KEYS: Final[dict[tuple[str, ...], dict[str, str]]] = {
         "stages": "remove it; run one experiment after the other",
     },
     ("retry",): {"outcomes": "remove it: expired, cancelled, missing and overloaded requests are tried again"},
-    ("output",): {
-        "delete_remote": "remove it; files at the provider stay until you delete them there",
-        "expires_after": "remove it; files at the provider stay until you delete them there",
-    },
 }
 
 _AS_CSV: Final = "save the table as CSV (UTF-8) and name that file"

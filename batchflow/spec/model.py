@@ -19,7 +19,7 @@ from batchflow.spec.endpoints import CHAT, Endpoint
 from batchflow.spec.money import BudgetSpec, PriceSpec
 from batchflow.spec.provider import LOCAL, ProviderSpec
 from batchflow.spec.sample import SampleSpec
-from batchflow.spec.units import Duration, LongDuration, Size
+from batchflow.spec.units import Duration, Keeping, LongDuration, Size
 
 SPEC_VERSION: Final = 1
 
@@ -82,7 +82,7 @@ class PollingSpec(Strict):
     stalled_after: LongDuration = Field(
         default=93_600.0,
         description="How long a batch may show no change before it is said that it has stalled: 90m, 26h; at most 30 "
-        "days (720h). It is watched on all the same.",
+        "days (30d). It is watched on all the same.",
         examples=["26h"],
         json_schema_extra={"default": "26h"},
     )
@@ -101,7 +101,7 @@ class RetrySpec(Strict):
 
 
 class OutputSpec(Strict):
-    """The results."""
+    """The results, and what becomes of the files at the provider."""
 
     database: Text = Field(
         default="results.duckdb",
@@ -112,6 +112,28 @@ class OutputSpec(Strict):
     raw: bool = Field(
         default=False, description="Keep every response body as JSON in the table `responses`.", examples=[True]
     )
+    expires_after: Keeping | None = Field(
+        default=None,
+        description="After how long the provider is told to delete the files of answers, counted from when it has "
+        "written them: 1h to 30d. Request files get the same time from their upload on, but 3 days at least. Without "
+        "it they stay as long as the provider keeps them.",
+        examples=["7d"],
+    )
+    delete_remote: bool = Field(
+        default=False,
+        description="Delete the files of a run at the provider when it has ended, and its answers are on disk and in "
+        "the tables.",
+        examples=[True],
+    )
+
+    def facts(self) -> dict[str, Any]:
+        """As a run's manifest keeps them."""
+        return {
+            "database": self.database,
+            "raw": self.raw,
+            "expires_after": self.expires_after,
+            "delete_remote": self.delete_remote,
+        }
 
     @field_validator("database")
     @classmethod
@@ -236,7 +258,9 @@ class Experiment(Strict):
         examples=[{"max_rounds": 3}],
     )
     output: OutputSpec = Field(
-        default=OutputSpec(), description="Where the tables go.", examples=[{"database": "results.duckdb"}]
+        default=OutputSpec(),
+        description="Where the tables go, and what becomes of the files at the provider.",
+        examples=[{"database": "results.duckdb"}],
     )
 
     @field_validator("version", mode="before")

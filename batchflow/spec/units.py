@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: `60s`, `200MB`."""
+"""Durations and sizes as people write them: `60s`, `30d`, `200MB`."""
 
 import re
 from decimal import Decimal
@@ -8,10 +8,10 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from batchflow.spec.base import KEY, refuse
 
-DURATION_PATTERN: Final = r"^(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(?:ms|s|m|h)$"
+DURATION_PATTERN: Final = r"^(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(?:ms|s|m|h|d)$"
 SIZE_PATTERN: Final = r"^(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(?:kB|MB|GB|KiB|MiB)$"
 
-_SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
+_SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
 _BYTES: Final = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20}
 _HOUR: Final = Decimal(3600)
 _DAY: Final = Decimal(86_400)
@@ -26,6 +26,7 @@ _SECONDS_MEANT: Final = {
     **dict.fromkeys(("sec", "secs", "second", "seconds", "s"), "s"),
     **dict.fromkeys(("min", "mins", "minute", "minutes", "m"), "m"),
     **dict.fromkeys(("hr", "hrs", "hour", "hours", "h"), "h"),
+    **dict.fromkeys(("day", "days", "d"), "d"),
     **dict.fromkeys(("msec", "millis", "millisecond", "milliseconds", "ms"), "ms"),
 }
 _BYTES_MEANT: Final = {
@@ -54,31 +55,47 @@ def _plain(number: Decimal) -> str:
 
 
 def parse_duration(value: Any) -> float:
-    """Seconds of `500ms`, `0.1s`, `60s`, `5m`, `1h`; more than nothing, at most a day."""
+    """Seconds of `500ms`, `0.1s`, `60s`, `5m`, `1h`, `1d`; more than nothing, at most a day."""
     return _duration(value, _DAY, "a day")
 
 
 def parse_long_duration(value: Any) -> float:
     """As `parse_duration`, up to 30 days."""
-    return _duration(value, _MONTH, "30 days (720h)")
+    return _duration(value, _MONTH, "30 days (30d)")
+
+
+def parse_keeping(value: Any) -> int:
+    """Whole seconds for which a file may be kept: from an hour to 30 days."""
+    seconds = _seconds(value)
+    if not _HOUR <= seconds <= _MONTH or seconds != seconds.to_integral_value():
+        raise refuse(
+            f"{KEY} is {_plain(seconds)} seconds; it must be a whole number of them, from an hour (1h) to 30 days "
+            "(30d)",
+            "write e.g. 1d",
+        )
+    return int(seconds)
 
 
 def _duration(value: Any, longest: Decimal, in_words: str) -> float:
-    number, unit = _quantity(value, "60s")
-    if not unit:
-        raise refuse(f"{KEY} has no unit", f"write {_plain(number)}s for seconds (other units: ms, m, h)")
-    if unit not in _SECONDS:
-        meant = _SECONDS_MEANT.get(unit.lower())
-        raise refuse(
-            f"the unit `{unit}` of {KEY} is not known; units of time are ms, s, m, h",
-            f"write {_plain(number)}{meant}" if meant else "write e.g. 500ms, 60s, 5m or 1h",
-        )
-    seconds = number * _SECONDS[unit]
+    seconds = _seconds(value)
     if not 0 < seconds <= longest:
         raise refuse(
             f"{KEY} is {_plain(seconds)} seconds; it must be more than 0 and at most {in_words}", "write e.g. 60s"
         )
     return float(seconds)
+
+
+def _seconds(value: Any) -> Decimal:
+    number, unit = _quantity(value, "60s")
+    if not unit:
+        raise refuse(f"{KEY} has no unit", f"write {_plain(number)}s for seconds (other units: ms, m, h, d)")
+    if unit not in _SECONDS:
+        meant = _SECONDS_MEANT.get(unit.lower())
+        raise refuse(
+            f"the unit `{unit}` of {KEY} is not known; units of time are ms, s, m, h, d",
+            f"write {_plain(number)}{meant}" if meant else "write e.g. 500ms, 60s, 5m or 1h",
+        )
+    return number * _SECONDS[unit]
 
 
 def parse_size(value: Any) -> int:
@@ -118,6 +135,7 @@ _AS_TEXT: Final = (
 )
 Duration = Annotated[float, BeforeValidator(parse_duration), *_AS_TEXT]
 LongDuration = Annotated[float, BeforeValidator(parse_long_duration), *_AS_TEXT]
+Keeping = Annotated[int, BeforeValidator(parse_keeping), *_AS_TEXT]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),

@@ -6,7 +6,8 @@ next run takes the whole ones as they are), `collect.after-event`.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -24,6 +25,7 @@ from batchflow.results.outcome import Answer
 from batchflow.results.taken import TakenJudge
 from batchflow.sources.maps import earlier_outcomes, served
 from batchflow.steps.base import StepName
+from batchflow.steps.expiry import expiry
 
 SAME_TRIES: Final = 5  # then a file whose size nobody knows is taken to be all there is
 NOT_FOUND: Final = 404
@@ -32,7 +34,8 @@ NOT_FOUND: Final = 404
 @dataclass(frozen=True, slots=True)
 class CollectTask:
     """An ended batch. expected_lines: answers that the provider says it wrote, None where it does not say. tries counts
-    the attempts before this one; patient: what is not there may still come.
+    the attempts before this one; patient: what is not there may still come. expires_after: seconds for which the
+    provider was told to keep the files.
     """
 
     shard: str
@@ -42,6 +45,7 @@ class CollectTask:
     expected_lines: int | None
     tries: int = 0
     patient: bool = True
+    expires_after: int | None = None
 
     def file_id(self, kind: ResultKind) -> str | None:
         return self.output_file_id if kind == "output" else self.error_file_id
@@ -49,16 +53,19 @@ class CollectTask:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A result file on our disk; lost: the provider no longer has it."""
+    """A result file on our disk; lost: the provider no longer has it. expiry: what is known of how long it is kept
+    there, where that was asked for.
+    """
 
     name: str
     bytes: int = 0
     lines: int = 0
     sha256: str = ""
     lost: bool = False
+    expiry: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "expiry" or value is not None}
 
 
 class Collect:
@@ -72,10 +79,19 @@ class Collect:
         for kind in RESULT_KINDS:
             file_id = task.file_id(kind)
             if file_id is not None:
-                collected.append(self._file(task, kind, file_id))
+                collected.append(self._dated(task, file_id, self._file(task, kind, file_id)))
                 failpoints.hit("collect.between-files")
         failpoints.hit("collect.after-publish")
         return tuple(collected)
+
+    def _dated(self, task: CollectTask, file_id: str, file: Collected) -> Collected:
+        """With what the provider says of how long it keeps the file; that it says nothing holds up no answers."""
+        if task.expires_after is None or file.lost:
+            return file
+        told = None
+        with suppress(ProviderRefused, ProviderDoubt):
+            told = self._provider.find_file(file_id)
+        return replace(file, expiry=expiry(task.expires_after, told))
 
     def _file(self, task: CollectTask, kind: ResultKind, file_id: str) -> Collected:
         target = self._folder.response(task.shard, kind)

@@ -23,6 +23,7 @@ from batchflow.sources.choice import RowChoice
 from batchflow.sources.maps import count_conditions
 from batchflow.sources.rows import Rows
 from batchflow.steps import markdown as md
+from batchflow.steps.expiry import in_words, of_request_file
 from batchflow.steps.take import TAKEN_ROUND
 
 SAMPLES: Final = 3
@@ -80,6 +81,7 @@ def _leaves(plan: Plan) -> Iterator[str]:
     yield from ("", f"Stays here, and is joined to the answers here: {_columns(plan, sent=False)}.", "")
     yield "If a prompt names the address of a picture or file, the provider fetches it from there.\n"
     yield f"How long the provider keeps it: {_kept(plan)}"
+    yield from _told_to_forget(plan)
     yield from ("", *_personal(plan))
 
 
@@ -110,6 +112,19 @@ def _kept(plan: Plan) -> str:
         f"batchflow does not know it for {md.code(plan.host)}. Ask who runs it: for how long request files, files of "
         "answers and logs are kept, and whether they are used to train models."
     )
+
+
+def _told_to_forget(plan: Plan) -> Iterator[str]:
+    """What the study has chosen about the files there."""
+    if plan.expires_after is not None:
+        requests, answers = of_request_file(plan.expires_after) or 0, plan.expires_after
+        yield f"\nIt is told to delete a request file {in_words(requests)} after its upload, and a file of answers"
+        yield f"{in_words(answers)} after it was written (`output.expires_after`). What it says of that is recorded."
+    if plan.delete_remote:
+        yield "\nWhen the run has ended, and its answers are on this machine, its request files and files of answers"
+        yield "are deleted there (`output.delete_remote`); what was deleted, and what was not, is recorded."
+    if plan.expires_after is None and not plan.delete_remote:
+        yield "\nThe study asks for no earlier deletion (`output.expires_after`, `output.delete_remote`)."
 
 
 def _design(folder: RunFolder, plan: Plan) -> Iterator[str]:

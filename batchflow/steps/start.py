@@ -21,7 +21,7 @@ SLACK: Final = 3600.0  # seconds by which a batch may look older than its file
 @dataclass(frozen=True, slots=True)
 class StartTask:
     """intent is the random id that stands in the journal and travels in the batch's metadata; description is the
-    user's own word there.
+    user's own word there. expires_after: seconds for which the provider is to keep the answers.
     """
 
     file_id: str
@@ -31,6 +31,7 @@ class StartTask:
     shard: str
     sha256: str
     description: str = ""
+    expires_after: int | None = None
 
     def metadata(self) -> Mapping[str, str]:
         labels = {
@@ -51,7 +52,7 @@ class Start:
 
     def perform(self, task: StartTask) -> Batch:
         self._check_writer()  # this process may have slept since the intent was written, and another gone on
-        batch = self._provider.create(task.file_id, task.endpoint, task.metadata())
+        batch = self._provider.create(task.file_id, task.endpoint, task.metadata(), expires_after=task.expires_after)
         failpoints.hit("start.after-create")
         return batch
 

@@ -19,13 +19,16 @@ SIZE_TRIES: Final = 2  # then a server that counts bytes in its own way is belie
 
 @dataclass(frozen=True, slots=True)
 class UploadTask:
-    """A request file, its name at the provider, and what it was when it was built. tries counts earlier attempts."""
+    """A request file, its name at the provider, and what it was when it was built. tries counts earlier attempts.
+    expires_after: seconds for which the provider is to keep it, where that was asked for.
+    """
 
     path: Path
     remote_name: str
     bytes: int
     sha256: str
     tries: int = 0
+    expires_after: int | None = None
 
 
 class Upload:
@@ -37,7 +40,7 @@ class Upload:
     def perform(self, task: UploadTask) -> RemoteFile:
         _check_unchanged(task)
         failpoints.hit("upload.before-call")
-        remote = self._provider.upload(task.path, task.remote_name)
+        remote = self._provider.upload(task.path, task.remote_name, expires_after=task.expires_after)
         failpoints.hit("upload.after-call")
         if remote.bytes and remote.bytes != task.bytes and task.tries < SIZE_TRIES:
             raise ProviderDoubt(

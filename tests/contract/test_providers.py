@@ -655,6 +655,33 @@ def test_the_environments_own_host_gets_the_environments_settings(
     assert asked.headers["x-gateway-token"] == "header-secret"
 
 
+def test_a_deletion_is_believed_where_the_provider_says_or_shows_it(fake: FakeHttp, provider: OpenAIProvider) -> None:
+    fake.script("DELETE", "/files/file-1", json_reply({"id": "file-1", "deleted": False}))
+    fake.script("GET", "/files/file-1", json_reply({"id": "file-1"}))
+    with pytest.raises(ProviderDoubt, match="does not say that it deleted file-1"):
+        provider.delete_file("file-1")
+    fake.script("DELETE", "/files/file-1", json_reply({}), json_reply({"id": "file-1", "deleted": True}))
+    assert provider.delete_file("file-1")  # a retrieve says 404
+    assert provider.delete_file("file-1")
+    assert not provider.delete_file("file-1")
+
+
+def test_how_long_files_are_to_be_kept_is_said_only_where_it_is_asked(
+    fake: FakeHttp, provider: OpenAIProvider, tmp_path: Path
+) -> None:
+    path = tmp_path / "r1.jsonl"
+    path.write_bytes(b'{"custom_id":"r-1"}\n')
+    for seconds in (None, 7200):
+        file = provider.upload(path, "r1.jsonl", expires_after=seconds)
+        provider.create(file.id, "/v1/chat/completions", {}, expires_after=seconds)
+    (plain, created, kept, told) = [asked for asked in fake.asked if asked.method == "POST"]
+    assert b"expires_after" not in plain.body
+    assert "output_expires_after" not in created.json()
+    assert b'name="expires_after[anchor]"\r\n\r\ncreated_at' in kept.body
+    assert b'name="expires_after[seconds]"\r\n\r\n7200' in kept.body
+    assert told.json()["output_expires_after"] == {"anchor": "created_at", "seconds": 7200}
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed_but_said(
     fake: FakeHttp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int

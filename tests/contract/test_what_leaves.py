@@ -99,7 +99,8 @@ def test_a_page_for_people(tmp_path: Path, zygote: Zygote) -> None:
         assert line in text.splitlines(), line
     assert text.count("### Row ") == 3
     assert "30 days after its upload" in text
-    assert "cost" not in text
+    assert "| requests that are paid for | 8 |" in text
+    assert "| **cost at most** | not known |" in text, "nothing caps the answers"
     manifest = json.loads((page.parent / "manifest.json").read_text())
     assert manifest["fingerprint"] in text
     assert manifest["columns_sent"] == ["answer"]
@@ -201,3 +202,24 @@ def test_personal_data_as_json_and_on_the_page(tmp_path: Path, zygote: Zygote) -
 def test_no_false_alarm_in_the_examples(name: str, tmp_path: Path, zygote: Zygote) -> None:
     told = zygote.run(tmp_path, ["validate", str(Path(__file__).parents[2] / "projects" / name), "--json"])
     assert told.json()["personal"] == []
+
+
+def test_the_page_says_what_was_chosen_about_files_at_the_provider(tmp_path: Path, zygote: Zygote) -> None:
+    write(tmp_path)
+    value, page = planned(tmp_path, zygote, "--provider", "openai")
+    assert "The study asks for no earlier deletion" in page.read_text()
+    write(tmp_path, output={"expires_after": "36h", "delete_remote": True})
+    changed, _ = planned(tmp_path, zygote, "--provider", "openai")
+    assert changed["run"] == value["run"]
+    text = page.read_text()
+    assert "It is told to delete a request file 3 days after its upload, and a file of answers\n36 hours after" in text
+    assert "are deleted there (`output.delete_remote`)" in text
+    assert "no earlier deletion" not in text
+
+
+def test_the_page_of_a_run_says_what_holds_when_it_is_sent(tmp_path: Path, zygote: Zygote) -> None:
+    write(tmp_path)
+    _, page = planned(tmp_path, zygote)
+    write(tmp_path, output={"delete_remote": True})
+    assert zygote.run(tmp_path, ["run", "."]).status == 0
+    assert "are deleted there (`output.delete_remote`)" in page.read_text()

@@ -20,7 +20,7 @@ LEAVE = ("run", "experiment.yaml", "--yes", "--no-wait")
 @dataclass(frozen=True)
 class Case:
     """One process after the other is killed at these windows; then the run is finished. before: a command that comes
-    first; command: the one that is killed, where it is not a plain run.
+    first; command: the one that is killed, where it is not a plain run. spec: further keys of the spec.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Case:
     study: dict[str, Any] = field(default_factory=dict)
     before: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    spec: dict[str, Any] = field(default_factory=dict)
 
 
 def failpoint_cases() -> Iterator[Case]:
@@ -49,6 +50,8 @@ def failpoint_cases() -> Iterator[Case]:
             case "forget.before-rows" | "forget.after-rows":
                 run = ("run", "experiment.yaml", "--yes")
                 yield Case(name, (name,), before=run, command=("forget", "experiment.yaml", "--yes"))
+            case "delete.before-call" | "delete.after-call" | "delete.after-event":
+                yield Case(name, (f"{name}:2", name), spec={"output": {"delete_remote": True}})
             case _:
                 yield Case(name, (name,))
 
@@ -82,6 +85,8 @@ def carry_out(case: Case, folder: Path, zygote: Zygote) -> str:
     """Kill at each window, then finish without any manual step; returns a line about it."""
     with Study.make(folder, zygote, faults=case.faults, **case.study) as study:
         reached = 0
+        if case.spec:
+            study.change(**case.spec)
         if case.before:
             study.run(*case.before)
         for window in case.windows:

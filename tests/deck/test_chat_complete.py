@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.fake_http import COMPLETION, FakeHttp, Reply, error, json_reply, serving
+from tests.contract.fake_http import COMPLETION, Asked, FakeHttp, Reply, error, json_reply, serving
 from tests.deck.walking import Walker, write_requests
 from tests.unit.cli.terminal import Terminal
 from tests.zygote import Zygote
@@ -168,3 +168,23 @@ def test_config_shows_no_secret(walker: Walker, tmp_path: Path, zygote: Zygote) 
         assert ("https://llm.example/v1" in said, "secret" in said, "word" in said) == (True, False, False)
     assert walker.json("utils", "config")["key_usable"] is True
     assert walker.json("utils", "config", "--provider", "local")["simulated"] is True
+
+
+def test_answers_that_were_moved_away_are_not_written_to_nowhere(
+    walker: Walker, fake: FakeHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the third is asked the file is moved: the command stops, and goes on once it is back."""
+    target, kept, plain = walker.folder / "requests-answers.jsonl", walker.folder / "kept", fake.answer
+
+    def moving(one: Asked) -> Reply:
+        if len(fake.asked) == 2:
+            target.rename(kept)
+        return plain(one)
+
+    monkeypatch.setattr(fake, "answer", moving)
+    ended = ask(walker, "--concurrency", "1")
+    assert (ended.status, "moved or replaced" in ended.stderr) == (7, True), ended.stderr
+    assert len(kept.read_bytes().splitlines()) == 2
+    kept.rename(target)
+    assert ask(walker).json()["asked"] == 4
+    assert len(answers(walker)) == 6

@@ -49,6 +49,23 @@ def test_files_are_gone_after_thirty_days(tmp_path: Path) -> None:
         assert client.http.get("/files").json()["data"] == []
 
 
+def test_files_are_gone_after_the_time_that_was_asked_for(tmp_path: Path) -> None:
+    hour = {"anchor": "created_at", "seconds": 3600}
+    with ServerProcess(tmp_path / "store", extra=["--speed", "1200"]) as server, Client(server) as client:
+        fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "86400"}
+        uploaded = client.upload(_ROWS, **fields).json()
+        batch = client.wait(client.create(uploaded["id"], output_expires_after=hour).json()["id"])
+        output = client.http.get(f"/files/{batch['output_file_id']}").json()
+        assert (output["expires_at"] - output["created_at"], batch["status"]) == (3600, "completed")
+        assert client.http.get(f"/files/{output['id']}/content").status_code == 200
+        until = time.monotonic() + 20
+        while client.http.get(f"/files/{output['id']}").status_code == 200 and time.monotonic() < until:
+            time.sleep(0.2)
+        assert client.http.get(f"/files/{output['id']}/content").status_code == 404
+        assert client.http.delete(f"/files/{output['id']}").status_code == 404
+        assert [one["id"] for one in client.http.get("/files").json()["data"]] == [uploaded["id"]]
+
+
 def _batch(store: Store, number: int) -> StoredBatch:
     values = {"id": f"batch_{number}", "project": "p", "endpoint": "/v1/chat/completions", "input_file_id": "file-1"}
     times = {"completion_window": "24h", "created": 0.0, "expires": 1e9, "total": 1000}

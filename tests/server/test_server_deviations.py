@@ -231,3 +231,24 @@ def test_faults_of_one_batch_through_its_metadata(tmp_path: Path) -> None:
         assert wrong.status_code == 400
         assert wrong.json()["error"]["param"] == "metadata.batchflow_faults"
         assert "did you mean `fraction`?" in wrong.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("how", ["refused", "ignored"])
+def test_a_server_that_knows_nothing_of_expiry(how: str, tmp_path: Path) -> None:
+    faults = [{"fault": "no_expiry", "on": ["files.create", "batches.create"], "how": how}]
+    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    kept = {"anchor": "created_at", "seconds": 3600}
+    with ServerProcess(tmp_path / "store", faults=faults) as server, Client(server) as client:
+        uploaded = client.upload(_ROWS, **fields)
+        file = client.upload(_ROWS).json()
+        created = client.create(file["id"], output_expires_after=kept)
+        if how == "refused":
+            assert [uploaded.json()["error"]["param"], created.json()["error"]["param"]] == [
+                "expires_after",
+                "output_expires_after",
+            ]
+            assert client.create(file["id"]).status_code == 200
+            return
+        assert uploaded.json()["expires_at"] - uploaded.json()["created_at"] == 30 * 86_400
+        output = client.http.get(f"/files/{client.wait(created.json()['id'])['output_file_id']}").json()
+        assert output["expires_at"] - output["created_at"] == 30 * 86_400

@@ -35,9 +35,40 @@ def test_an_upload_whose_later_lines_are_broken_is_accepted(client: Client) -> N
     assert client.upload([line(1), b"broken\n"]).status_code == 200
 
 
-def test_an_expiry_out_of_bounds_is_refused(client: Client) -> None:
-    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "60"}
-    assert client.upload([line(1)], **fields).json()["error"]["param"] == "expires_after.seconds"
+@pytest.mark.parametrize(
+    ("kept", "code", "param", "words"),
+    [
+        (("created_at", 3599), "integer_below_min_value", "seconds", "Expected a value >= 3600, but got 3599 instead"),
+        (("created_at", 2_592_001), "integer_above_max_value", "seconds", "Expected a value <= 2592000, but got"),
+        (("completed_at", 3600), "invalid_value", "anchor", "Supported values are: 'created_at'"),
+        ((None, 3600), "missing_required_parameter", "anchor", ""),
+        (("created_at", None), "missing_required_parameter", "seconds", ""),
+    ],
+)
+def test_an_expiry_out_of_bounds_is_refused(
+    client: Client, kept: tuple[str | None, int | None], code: str, param: str, words: str
+) -> None:
+    named = {name: value for name, value in zip(("anchor", "seconds"), kept, strict=True) if value is not None}
+    for reply, name in (
+        (client.upload([line(1)], **{f"expires_after[{key}]": str(value) for key, value in named.items()}), ""),
+        (client.create("file-x", output_expires_after=named), "output_"),
+    ):
+        assert reply.status_code == 400
+        error = reply.json()["error"]
+        assert (error["code"], error["param"]) == (code, f"{name}expires_after.{param}")
+        assert words in error["message"]
+    assert client.http.get("/files").json()["data"] == client.http.get("/batches").json()["data"] == []
+
+
+@pytest.mark.parametrize("seconds", [3600, 2_592_000])
+def test_the_bounds_of_an_expiry_are_taken(client: Client, seconds: int) -> None:
+    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": str(seconds)}
+    file = client.upload([line(1)], **fields).json()
+    assert file["expires_at"] - file["created_at"] == seconds
+    kept = {"anchor": "created_at", "seconds": seconds}
+    batch = client.wait(client.create(file["id"], output_expires_after=kept).json()["id"])
+    output = client.http.get(f"/files/{batch['output_file_id']}").json()
+    assert output["expires_at"] - output["created_at"] == seconds
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def test_names_are_unique_and_grouped() -> None:
     assert len(set(failpoints.NAMES)) == len(failpoints.NAMES)
     assert {name.split(".")[0] for name in failpoints.NAMES} == {
         "build", "round", "journal", "upload", "start", "recovery", "poll", "collect", "load", "run",
-        "cancel", "forget",
+        "cancel", "forget", "delete",
     }  # fmt: skip
 
 

@@ -122,11 +122,13 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
 def test_a_growing_file_notices_growth_shrinking_and_replacement(tmp_path: Path) -> None:
     path = tmp_path / "j"
     file = files.AppendFile(path, length=0)
-    file.append(b"mine")
+    assert file.append(b"mine")
     assert not file.foreign_growth()
     with path.open("ab") as other:
         other.write(b"x")
     assert file.foreign_growth()
+    assert not file.append(b"mine again"), "what somebody else wrote is never written over"
+    assert path.read_bytes() == b"minex"
     os.truncate(path, 4)
     assert not file.foreign_growth()
     os.truncate(path, 3)

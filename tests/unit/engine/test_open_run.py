@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from batchflow.engine.fetching import REFUSED_TRIES, CollectLane
 from batchflow.engine.lanes import Settings, Shared, batch_event, event, for_a_human
 from batchflow.engine.run import OpenRun, lock, view
 from batchflow.errors import ProviderDoubt, ProviderRefused, RunBusy
@@ -15,6 +16,7 @@ from batchflow.journal.state import Phase
 from batchflow.plan.folder import RunFolder
 from batchflow.providers.base import BatchError
 from batchflow.steps.base import StepName
+from tests.unit.journal.histories import batch as seen_batch
 from tests.unit.journal.histories import built, intent, receipt, released, uploaded
 from tests.unit.plan.plans import made_run
 from tests.unit.steps.fakes import FakeProvider, batch
@@ -140,3 +142,18 @@ def test_events_of_a_batch_hold_what_the_journal_wants_and_no_more_errors_than_t
     assert shard.batch.facts["errors"][7] == {"code": "c", "message": "m7", "line": 7}
     expected = Event("absent", {"intent": "i"}, step="start", round=1, shard=1)
     assert event(shard, StepName.START, "absent", intent="i") == expected
+
+
+def test_answers_are_given_up_by_a_try_that_no_longer_waits_for_them(run: OpenRun) -> None:
+    """A last try decides between lost and late; a failure of one that was still to wait must not end the run."""
+    run.record([uploaded(ONE), intent(ONE), receipt(ONE), seen_batch(ONE)])
+    told = shared(run)
+    lane, missing = CollectLane(told), ProviderDoubt("does not show the output file yet")
+    for number in range(REFUSED_TRIES + 1):
+        (call,) = lane.calls(100.0 * number)
+        lane.failed(call, missing, 100.0 * number + (0 if number < REFUSED_TRIES else 10 * told.patience))
+        told.backoff(call.key).succeed()
+    (call,) = lane.calls(20 * told.patience)
+    assert told.stop is None
+    lane.failed(call, missing, 20 * told.patience)
+    assert told.stop is not None

@@ -57,7 +57,17 @@ def test_shaping_keys_leave_defaults_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("500ms", 0.5), ("0.1s", 0.1), (".5s", 0.5), ("60s", 60), ("5m", 300), ("1h", 3600), ("24h", 86400), ("2 s", 2)],
+    [
+        ("500ms", 0.5),
+        ("0.1s", 0.1),
+        (".5s", 0.5),
+        ("60s", 60),
+        ("5m", 300),
+        ("1h", 3600),
+        ("24h", 86400),
+        ("1d", 86400),
+        ("2 s", 2),
+    ],
 )
 def test_durations(tmp_path: Path, text: str, seconds: float) -> None:
     assert load(tmp_path, polling={"interval": text}).experiment.polling.interval == seconds
@@ -70,7 +80,8 @@ def test_durations(tmp_path: Path, text: str, seconds: float) -> None:
         (0.5, "write 0.5s"),
         ("60", "write 60s"),
         ("5 minutes", "write 5m"),
-        ("1d", "units of time are ms, s, m, h"),
+        ("1w", "units of time are ms, s, m, h, d"),
+        ("1 day", "write 1d"),
         ("0s", "more than 0"),
         ("25h", "at most a day"),
         ("-5s", "not a number with a unit"),
@@ -85,6 +96,26 @@ def test_durations(tmp_path: Path, text: str, seconds: float) -> None:
 )
 def test_durations_refused(tmp_path: Path, value: Any, words: str) -> None:
     assert words in refused(tmp_path, polling={"interval": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1h", 3600), ("90m", 5400), ("7d", 604_800), ("30d", 2_592_000), ("720h", 2_592_000)]
+)
+def test_files_are_kept_from_an_hour_to_thirty_days(tmp_path: Path, text: str, seconds: int) -> None:
+    assert load(tmp_path, output={"expires_after": text}).experiment.output.expires_after == seconds
+    assert load(tmp_path, output={"expires_after": text, "delete_remote": True}).experiment.shaping() == {}
+
+
+@pytest.mark.parametrize("value", ["59m", "31d", "0s", "3600.5s"])
+def test_files_are_kept_no_other_time(tmp_path: Path, value: str) -> None:
+    assert "a whole number of them, from an hour (1h) to 30 days (30d)" in refused(
+        tmp_path, output={"expires_after": value}
+    )
+
+
+@pytest.mark.parametrize(("value", "words"), [(7, "write 7s"), ("7", "write 7s"), ("7 weeks", "ms, s, m, h, d")])
+def test_how_long_files_are_kept_has_a_unit(tmp_path: Path, value: object, words: str) -> None:
+    assert words in refused(tmp_path, output={"expires_after": value})
 
 
 @pytest.mark.parametrize(

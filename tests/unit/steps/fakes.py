@@ -33,7 +33,8 @@ class FakeProvider:
     simulated: bool = False
     asked: list[str] = field(default_factory=list)
 
-    def upload(self, path: Path, name: str) -> RemoteFile:
+    def upload(self, path: Path, name: str, *, expires_after: int | None = None) -> RemoteFile:
+        del expires_after
         self.asked.append(f"upload {name}")
         return self.files.get(name) or RemoteFile("file-up", path.stat().st_size, 5.0)
 
@@ -41,7 +42,10 @@ class FakeProvider:
         self.asked.append(f"file {file_id}")
         return self.files.get(file_id)
 
-    def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> Batch:
+    def create(
+        self, file_id: str, endpoint: str, metadata: Mapping[str, str], *, expires_after: int | None = None
+    ) -> Batch:
+        del expires_after
         self.asked.append(f"create {file_id} {endpoint}")
         return batch("batch-new", input_file_id=file_id, metadata=dict(metadata))
 
