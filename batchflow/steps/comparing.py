@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,7 +67,9 @@ def paid_for_one(folder: RunFolder, plan: Plan, state: RunState) -> dict[int, fl
     """
     dollars, requests = defaultdict[str, float](float), Counter[str]()
     for shard in state.shards():
-        model = model_of(folder, shard.round, shard.number)
+        model = ""
+        with suppress(OSError, ValueError, LookupError, TypeError):  # a request file that was changed or taken away
+            model = model_of(folder, shard.round, shard.number)
         dollars[model] += paid_for(shard)
         requests[model] += shard.requests if shard.round <= 1 else 0
     mean = {model: dollars[model] / count for model, count in requests.items() if count}

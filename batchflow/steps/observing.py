@@ -1,6 +1,7 @@
 """The answers that a run's folder holds, as what comes may be judged by them. Of very many, those to some rows."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from batchflow.cost.book import PriceBook
@@ -32,7 +33,13 @@ def observed(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook, *,
     shards = [shard for shard in state.shards() if shard.collected is not None]
     shards = [shard for shard in shards if shard.round == TAKEN_ROUND] if taken else shards
     chosen = _every(1 + sum(shard.requests for shard in shards) // ENOUGH)
-    return [each for shard in shards for each in _of_shard(folder, plan, shard, chosen, book)]
+    found: list[Observed] = []
+    for shard in shards:
+        with suppress(
+            OSError, ValueError, LookupError, TypeError
+        ):  # changed or taken away: no evidence
+            found += list(_of_shard(folder, plan, shard, chosen, book))
+    return found
 
 
 def _of_shard(

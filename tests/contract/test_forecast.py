@@ -87,6 +87,22 @@ def test_a_plan_shows_an_edit_with_its_money(make_study: Make) -> None:
     assert again["same"]["paid_usd"] == pytest.approx(sum(kept) + study.query(NEW)[0][0], rel=1e-6)
 
 
+def test_files_taken_away_are_no_evidence_and_no_crash(make_study: Make) -> None:
+    study = make_study(rows=24, per_shard=50)
+    study.change(parameters={"model": MODEL, "max_completion_tokens": 300})
+    study.run("run", "experiment.yaml", "--yes", "--sample", "20")
+    planned = plan(study)
+    assert planned["cost"]["expected"]["answers"] == 20
+    for path in study.folder.glob("runs/*/requests/r0-*.jsonl"):
+        path.write_text("not a request\n")
+    for path in study.folder.glob("runs/*/requests/r1-*.jsonl"):
+        if planned["run"] not in str(path):
+            path.unlink()
+    again = study.run("plan", "experiment.yaml", "--json")
+    assert again.status == 0, again.stderr
+    assert again.json()["cost"]["expected"] is None
+
+
 NEW = "SELECT sum(cost_usd) FROM results WHERE row_id IN ('3', '99')"
 
 
