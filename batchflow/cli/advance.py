@@ -26,7 +26,7 @@ class Order:
     target: Any
     project: Path
     planned: Any
-    detour: bool = False  # --provider: without it, the same words ask somebody else
+    detour: bool = False  # options without which the same words ask other rows, or somebody else
 
 
 def reopened(argument: str, *, buys: bool | None = None, busy: str = "", same: bool = False) -> Order:

@@ -44,7 +44,9 @@ def forget(
 
 
 def _agree(held: Any, *, yes: bool) -> None:
-    """Say what would be lost, and ask."""
+    """Say what would be lost, and what stays elsewhere, and ask."""
+    from batchflow.steps.delete import remaining
+
     plan, (answers, only_here, others) = held.run.plan, held.kept
     marker = render.simulated(really=plan.simulated)
     line = f"Delete {plan.run}{marker} for good: its folder, with every answer in it, and its rows in the database."
@@ -64,6 +66,11 @@ def _agree(held: Any, *, yes: bool) -> None:
         which = "Its" if not only_here + others else "The other"
         line += (
             f" {which} {render.plural(answers - only_here - others, 'answer')} are in other runs of this project too."
+        )
+    if not plan.simulated and (files := sum(1 for _ in remaining(held.run.state))):
+        line += (
+            f" {render.plural(files, 'file')} of it may still be at the provider, and stay there: a `run` with "
+            "`output.delete_remote` deletes them before."
         )
     render.note(line)
     if yes:

@@ -31,17 +31,23 @@ def plan(
 
     path = spec_path(spec)
     spec_ = load_spec(path)
-    study, planned = _planned(spec_, RowOptions(sample, seed, ids, where), provider)
+    rows = RowOptions(sample, seed, ids, where)
+    study, planned = _planned(spec_, rows, provider)
     run = planned.run
     _review(study, run)
-    cost = FirstRound(run.folder, run.plan, run.state, price_book(spec_.experiment, study.target))
+    book = price_book(spec_.experiment, study.target)
+    cost = FirstRound(run.folder, run.plan, run.state, book)
+    _hold_against_budget(study, run, book)
     described = describe(run, planned, cost)
     if as_json:
         render.emit("plan", {**described, "new": planned.new, "spec": str(path)})
         return
     render.show(text(described, cost.whole))
-    complete = described["state"] == "complete"
-    then = "The run is complete: to run it would buy nothing." if complete else f"Next: {render.command('run', path)}"
+    if described["state"] == "complete":
+        then = "The run is complete: to run it would buy nothing."
+    else:  # by its folder, where the spec alone would ask other rows, or somebody else
+        detour = rows or provider not in {None, spec_.experiment.provider.name}
+        then = f"Next: {render.command('run', run.folder.path if detour else path)}"
     render.note(f"Nothing was sent. {then}")
 
 
@@ -60,6 +66,23 @@ def _planned(spec: Any, rows: RowOptions, provider: str | None) -> tuple[Any, An
     for line in planned.notes:
         render.note(f"note: {line}")
     return study, planned
+
+
+def _hold_against_budget(study: Any, run: Any, book: Any) -> None:
+    """Whether `run` would send what is next, where the spec has a budget and something is paid."""
+    from batchflow.cost.dollars import usd
+    from batchflow.engine.budget import Budget
+    from batchflow.errors import OverBudget
+    from batchflow.steps.forecasting import sent_next
+
+    budget = study.spec.experiment.budget
+    if budget is None or run.plan.simulated:
+        return
+    try:
+        Budget(budget, book, run.folder, run.plan).check(run.state, sent_next(run.folder, run.plan, run.state))
+        render.note(f"note: within the budget of {usd(budget.max_usd)} for this run")
+    except OverBudget as error:
+        render.note(f"note: `run` would send nothing: {error.message}\n  hint: {error.hint}")
 
 
 def _review(study: Any, run: Any) -> None:
@@ -204,7 +227,8 @@ def text(described: dict[str, Any], cost: Any) -> str:
     total = sum(s["bytes"] for s in shards)
     lines += ["", f"{render.plural(len(shards), 'shard')}, {render.size(total)}"]
     if cost.requests:
-        lines += ["", *forecast_text(cost)]
+        begun = "This run was begun: the numbers are those of all that it asks. `run` says what the rest costs."
+        lines += ["", *([] if described["state"] == "planned" else [begun]), *forecast_text(cost)]
     lines += ["", f"For people to review: {described['review']}"]
     return "\n".join(lines)
 

@@ -85,7 +85,7 @@ def _plan(path: Path, rows: RowOptions, provider: str | None, *, fresh: bool, ke
     if spec.experiment.data.lint and not planned.run.state.sent:
         for line in warnings(planned.run.plan.personal or ()):
             render.note(f"note: {line}")
-    detour = provider not in {None, spec.experiment.provider.name}
+    detour = bool(rows) or provider not in {None, spec.experiment.provider.name}
     return Order(path, spec.experiment, target, spec.folder, planned, detour)
 
 

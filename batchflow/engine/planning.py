@@ -78,7 +78,7 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
     """
     project = Project(study.spec.folder)
     with project.locked():
-        folder, new = _find_or_build(study, project, fresh=fresh)
+        folder, new, removed = _find_or_build(study, project, fresh=fresh)
         held = lock(folder) if hold else None
         try:
             found, rounds = _as_said_today(study, view(folder)), study.spec.experiment.retry.max_rounds
@@ -87,6 +87,7 @@ def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planne
                 neighbours.check_readable(project, found)
             notes = tuple(neighbours.conflicts(project, found, rounds, fresh=fresh, looks=not hold)) if asks else ()
             notes += tuple(_without_effect(study, found))
+            notes += tuple(f"the plan {name}, of which nothing was sent, was removed for this one" for name in removed)
             notes += tuple(f"the run {path.name} cannot be read and is left out" for path in project.unreadable())
             answered = neighbours.answered(project, found, rounds)
             difference = _compared(project, found)
@@ -128,22 +129,21 @@ def reopen(folder: RunFolder, rounds: int, *, buys: bool | None = None, busy: st
             raise
 
 
-def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunFolder, bool]:
+def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunFolder, bool, list[str]]:
+    """The run, whether it is new, and the runs that were removed for it."""
     source_sha256 = study.source.digest()
     known = None if source_sha256 is None else _known_rows(study, project, source_sha256)
     if known is not None:
         found = _usable(project, study.fingerprint(known), fresh=fresh)
         if found is not None and not _outdated(project, study, view(found), fresh=fresh):
-            _remove_unsent(project, study, keep=found)
-            return found, False
+            return found, False, _remove_unsent(project, study, keep=found)
     building = project.runs / f".building-{token_hex(4)}{files.PART}"
     files.make_folder(building, private=True)
     try:
         folder, new = _build(study, project, RunFolder(building), fresh=fresh)
     finally:
         files.remove_folder(building)
-    _remove_unsent(project, study, keep=folder)
-    return folder, new
+    return folder, new, _remove_unsent(project, study, keep=folder)
 
 
 def _known_rows(study: Study, project: Project, source_sha256: str) -> str | None:
@@ -333,8 +333,9 @@ def _git_commit(folder: Path) -> str:
     return ""
 
 
-def _remove_unsent(project: Project, study: Study, *, keep: RunFolder) -> None:
-    """A run of which nothing was sent goes when its study has changed."""
+def _remove_unsent(project: Project, study: Study, *, keep: RunFolder) -> list[str]:
+    """A run of which nothing was sent goes when its study has changed. Returns which did."""
+    removed = []
     for other in neighbours.others(project, keep):
         if other.plan.experiment != study.spec.experiment.name or other.state.sent:
             continue
@@ -342,6 +343,8 @@ def _remove_unsent(project: Project, study: Study, *, keep: RunFolder) -> None:
             continue
         with suppress(RunBusy), lock(other.folder):
             files.remove_folder(other.folder.path)
+            removed.append(other.folder.run)
+    return removed
 
 
 def _compared(project: Project, run: RunView) -> Compared | None:

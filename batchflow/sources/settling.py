@@ -4,7 +4,7 @@ final answer of another run. Decided by DuckDB over all requests, out of memory 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from batchflow.sources.database import beside
 from batchflow.sources.maps import (
@@ -22,6 +22,29 @@ from batchflow.sources.maps import (
 
 AT_ONCE: Final = 10_000
 TAKEN_SHARD: Final = 50_000  # lines of a file of answers taken over
+
+_EQUAL: Final = (
+    "CREATE TABLE equal AS SELECT body_sha256 FROM built GROUP BY 1 HAVING count(*) > 1; "
+    "CREATE TABLE candidates (custom_id VARCHAR, body_sha256 VARCHAR, draw BIGINT, run INTEGER, other BOOLEAN, "
+    "earlier INTEGER)"
+)
+_HELD: Final = (
+    "CREATE TABLE held AS SELECT custom_id, body_sha256, draw FROM (SELECT * FROM candidates "
+    "QUALIFY row_number() OVER (PARTITION BY custom_id ORDER BY run, other, earlier, draw) = 1) "
+    "QUALIFY row_number() OVER (PARTITION BY body_sha256, draw ORDER BY run, custom_id) = 1"
+)
+# the others get the numbers that are free, in their order: where nothing is held, 1, 2, 3, …
+_DRAWN: Final = (
+    "WITH placed AS (SELECT b.*, h.draw AS had, row_number() OVER (PARTITION BY b.body_sha256, h.draw IS NULL "
+    "ORDER BY b.row_number, b.condition, b.replicate) AS place FROM built b LEFT JOIN held h USING (custom_id)), "
+    "counted AS (SELECT body_sha256, count(*) AS size FROM built SEMI JOIN held USING (body_sha256) GROUP BY 1), "
+    "free AS (SELECT body_sha256, number, row_number() OVER (PARTITION BY body_sha256 ORDER BY number) AS place FROM "
+    "(SELECT body_sha256, unnest(generate_series(1, size)) AS number FROM counted) n "
+    "ANTI JOIN held h ON h.body_sha256 = n.body_sha256 AND h.draw = n.number) "
+    "SELECT p.* EXCLUDE (had, place), coalesce(p.had, f.number, p.place) AS draw, "
+    f"p.custom_id AS {ASKED_AS} FROM placed p LEFT JOIN free f "
+    "ON p.had IS NULL AND f.body_sha256 = p.body_sha256 AND f.place = p.place"
+)
 
 
 class Settled(NamedTuple):
@@ -67,20 +90,24 @@ class SettlingWriter(MapWriter):
     """Collects all requests, decides, then writes the maps of what is taken over and of what is asked."""
 
     def settle(self, scope: str, endpoint: str, *, share: bool, finals: Iterable[Settled]) -> None:
-        """Give every request its draw and key, and find the answers there are."""
-        draw, leader = f"row_number() OVER (PARTITION BY body_sha256 {ROW_ORDER})", "custom_id"
+        """Give every request its draw and key, and find the answers there are. A request that has an answer keeps it,
+        whatever others ask the same now; with share they all have one.
+        """
+        known, keys = list(finals), key_values(scope, endpoint)
         if share:  # between rows and conditions; replicates are there to be draws of their own
             draw = "dense_rank() OVER (PARTITION BY body_sha256 ORDER BY replicate)"
             leader = f"first_value(custom_id) OVER (PARTITION BY body_sha256, replicate {ROW_ORDER})"
+            drawn = f"SELECT *, {draw} AS draw, {leader} AS {ASKED_AS} FROM built"
+        else:
+            self._hold(known, keys)
+            drawn = _DRAWN
         self._con.execute(
-            f"CREATE TABLE keyed AS SELECT * EXCLUDE (shard, line), {KEY} AS request_key FROM "
-            f"(SELECT *, {draw} AS draw, {leader} AS {ASKED_AS} FROM built)",
-            key_values(scope, endpoint),
+            f"CREATE TABLE keyed AS SELECT * EXCLUDE (shard, line), {KEY} AS request_key FROM ({drawn})", keys
         )
         self._con.execute(
             "CREATE TABLE final (request_key VARCHAR, theirs VARCHAR, run INTEGER, round INTEGER, shard INTEGER)"
         )
-        for final in finals:
+        for final in known:
             where = f"{final.run}, {final.round}, {final.shard}"
             line = asked_as(self._con, final.requests.path)  # where one serves several, the others have no answer
             theirs = select_others(self._con, final.requests, f"request_key, {line} AS theirs")
@@ -96,6 +123,26 @@ class SettlingWriter(MapWriter):
             f"WHERE k.custom_id = k.{ASKED_AS}"
         )
         self._con.execute("CREATE TABLE placed (custom_id VARCHAR, round INTEGER, shard INTEGER, line INTEGER)")
+
+    def _hold(self, known: Iterable[Settled], keys: dict[str, Any]) -> None:
+        """Find the draws that requests have had in other runs: of the newest one; of two that had the same, the first.
+
+        A draw is one of the equal requests of a run in their order; by that order alone an answer would go to another
+        row as soon as a row is added before it, or a pilot is followed by the whole table.
+        """
+        self._con.execute(_EQUAL)
+        for final in known:
+            theirs = select_others(
+                self._con, final.requests, "row_id, replicate, condition AS their, draw, request_key"
+            )
+            self._con.execute(
+                "INSERT INTO candidates SELECT b.custom_id, b.body_sha256, t.draw, "
+                f"{final.run}, b.condition <> t.their, {-final.round} FROM ({theirs}) t JOIN built b USING "
+                "(row_id, replicate) WHERE (t.draw > 1 OR b.body_sha256 IN (SELECT body_sha256 FROM equal)) "
+                f"AND {KEY} = t.request_key",
+                keys,
+            )
+        self._con.execute(_HELD)
 
     def decisions(self) -> Iterator[Decision]:
         """What becomes of each request, in the order in which they were added."""

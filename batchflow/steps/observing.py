@@ -35,9 +35,7 @@ def observed(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook, *,
     chosen = _every(1 + sum(shard.requests for shard in shards) // ENOUGH)
     found: list[Observed] = []
     for shard in shards:
-        with suppress(
-            OSError, ValueError, LookupError, TypeError
-        ):  # changed or taken away: no evidence
+        with suppress(OSError, ValueError, LookupError, TypeError):  # changed or taken away: no evidence
             found += list(_of_shard(folder, plan, shard, chosen, book))
     return found
 

@@ -165,15 +165,15 @@ def _cost(cost: CostForecast | None) -> Iterator[str]:
     if not cost.requests:
         yield "Nothing: every request was answered by an earlier run."
         return
-    how = "counted exactly" if cost.counted == "exact" else "estimated: a quarter of the bytes of their text"
+    how = "counted exactly" if cost.counted == "exact" else "estimated: a quarter of their bytes"
     nobody = "not known"
     rows = [
         ("requests that are paid for", f"{cost.requests:,}"),
-        ("tokens (pieces of words) of their text", f"{cost.input_tokens:,}, {how}"),
-        ("the same at most", nobody if cost.input_bound is None else f"{cost.input_bound:,}"),
+        ("tokens (pieces of words) that are sent", f"{cost.input_tokens:,}, {how}"),
+        ("tokens that are sent at most", nobody if cost.input_bound is None else f"{cost.input_bound:,}"),
         ("tokens of the answers at most", nobody if cost.output_bound is None else f"{cost.output_bound:,}"),
         ("**cost at most**", nobody if cost.bound_usd is None else f"**{usd(cost.bound_usd, up=True)}**"),
-        ("of it for the text sent, about", nobody if cost.input_usd is None else usd(cost.input_usd)),
+        ("what is sent costs about, by that count", nobody if cost.input_usd is None else usd(cost.input_usd)),
         ("the same without a batch, at most", nobody if cost.single_usd is None else usd(cost.single_usd, up=True)),
     ]
     yield md.table(("", ""), [*rows, *_expected(cost)])

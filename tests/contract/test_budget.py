@@ -42,6 +42,16 @@ def test_what_could_cost_too_much_is_not_sent(
     assert creates(study) == 0
 
 
+def test_a_plan_says_whether_the_budget_allows_it(make_study: Make) -> None:
+    study = make_study()
+    study.change(parameters={"model": "gpt-4o", "max_completion_tokens": 1000}, budget={"max_usd": 0.001})
+    said = study.run("plan", "experiment.yaml")
+    assert said.status == 0
+    assert "note: `run` would send nothing: what is to be sent could cost up to $" in said.stderr
+    study.change(budget={"max_usd": 5})
+    assert "note: within the budget of $5.00 for this run" in study.run("plan", "experiment.yaml").stderr
+
+
 def test_within_the_budget_all_is_sent(make_study: Make) -> None:
     assert asking(make_study, 0.001).run().status == 0
 

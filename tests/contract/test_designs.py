@@ -280,3 +280,35 @@ def test_killed_while_taking_over(make_study: Make, window: str) -> None:
     record = ran(study.run())
     assert (record["requests"]["reused"], executed(study)) == (12, 14)
     assert study.query("SELECT count(*) FROM results WHERE outcome = 'answered'") == [(14,)]
+
+
+def test_a_row_keeps_its_own_answer_among_equal_ones(make_study: Make) -> None:
+    """Rows that ask word for word the same: neither a pilot, nor an order, nor a new row takes an answer to another."""
+    study = make_study(per_shard=50)
+    rows = {str(number): f"topic {number % 3}" for number in range(1, 25)}
+    table(study, rows)
+    answers = "SELECT row_id, replicate, custom_id, content FROM results WHERE outcome = 'answered'"
+    study.change(design={"replicates": 2})
+    ran(study.run("run", "experiment.yaml", "--yes", "--json", "--sample", "9", "--seed", "2"))
+    seen = {(row, replicate): content for row, replicate, _, content in study.query(answers)}
+    for change in ("whole", "reversed", "added", "removed"):
+        if change == "reversed":
+            rows = dict(reversed(rows.items()))
+        elif change == "added":
+            rows = {"0": "topic 1", "00": "topic 2"} | rows
+        elif change == "removed":
+            rows = {row: text for row, text in rows.items() if int(row) % 4}
+        table(study, rows)
+        before = executed(study)
+        record = ran(study.run())
+        found = {(row, replicate): content for row, replicate, _, content in study.query(answers)}
+        assert len(found) == 2 * len(rows)
+        kept = {key: content for key, content in seen.items() if key in found}
+        assert {key: found[key] for key in kept} == kept, change
+        assert executed(study) - before == len(found) - record["requests"]["reused"]
+        assert record["requests"]["reused"] >= len(kept)
+        seen |= found
+    assert executed(study) == 2 * 26
+    newest = "SELECT max_by(run_id, created_at) FROM runs"
+    keys = study.query(f"SELECT count(DISTINCT request_key), count(*) FROM requests WHERE run_id = ({newest})")  # noqa: S608
+    assert keys == [(2 * 18, 2 * 18)]

@@ -132,3 +132,10 @@ def test_a_planned_run_and_a_database_that_is_not_there(make_study: Make) -> Non
     assert (ended.json()["answers"], ended.json()["rows"]) == (0, False)
     assert folders(study) == []
     assert not (study.folder / "results.duckdb").exists()
+
+
+def test_files_that_stay_at_the_provider_are_told(make_study: Make) -> None:
+    study = make_study()
+    study.run()
+    told = study.run("forget", "experiment.yaml").stderr  # nobody agrees
+    assert "8 files of it may still be at the provider" in told  # of 4 batches, what was sent and what came back

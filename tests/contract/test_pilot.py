@@ -42,6 +42,20 @@ def test_twenty_of_a_thousand_then_the_other_980(make_study: Make) -> None:
     assert study.server.audit()["executions"]["rows"] == 1000
 
 
+def test_the_next_command_is_that_of_the_pilot_and_a_plan_that_goes_is_named(make_study: Make) -> None:
+    study = make_study(rows=20)
+    whole = study.run("plan", "experiment.yaml", "--json").json()["run"]
+    planned = study.run("plan", "experiment.yaml", "--sample", "5")
+    assert f"note: the plan {whole}, of which nothing was sent, was removed for this one" in planned.stderr
+    (following,) = [line for line in planned.stderr.splitlines() if "Next:" in line]
+    command = following.partition("Next: batchflow ")[2].split()
+    assert command[0] == "run"
+    assert ok(study.run(*command, "--yes", "--json"))["total"] == 5
+    told = study.run("run", "experiment.yaml", "--yes", "--sample", "6", "--until", "build").stderr
+    command = told.rpartition("Next: batchflow ")[2].split()[:2]
+    assert ok(study.run(*command, "--yes", "--json"))["total"] == 6
+
+
 def test_the_spec_and_the_option_say_the_same(make_study: Make) -> None:
     study = make_study()
     study.change(sample={"n": 5, "seed": 3})
