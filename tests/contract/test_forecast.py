@@ -195,12 +195,3 @@ def test_request_files_of_an_old_run_hold_up_no_plan(left: bytes | None, factors
     assert changed["requests"] == 12 * len(factors.get("model", [MODEL]))
     assert (changed["paid_usd"] is None) == bool(factors)  # which file asked which model is not known any more
     assert "changed" in study.run("plan", "experiment.yaml").stdout
-
-
-def test_a_spoilt_file_of_requests_taken_over_is_named(make_study: Make) -> None:
-    study = make_study()
-    study.run("run", "experiment.yaml", "--yes", "--sample", "6")
-    path = study.folder / plan(study)["folder"] / "requests" / "r0-00001.jsonl"
-    path.write_bytes(path.read_bytes()[:-20])
-    told = study.run("plan", "experiment.yaml")
-    assert (told.status, "r0-00001.jsonl is not the request file that was built" in told.stderr) == (3, True)
