@@ -6,13 +6,15 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import NormalDist
 from typing import Final, Self, TypeAlias
 
 from batchflow.cost.tally import Group
 
 LEVEL: Final = 0.95
-FEWEST: Final = 5  # rows, and answers of a condition: by fewer nothing is judged
+FEWEST: Final = 5  # rows, and answers of a condition that a model gave: by fewer nothing is judged
+_FREE: Final = "error"  # the outcome that costs nothing, and so tells nothing of what others cost
 
 Key: TypeAlias = tuple[int, str]  # condition (0: any) and model
 
@@ -70,13 +72,21 @@ class Expected:
     outcomes: Mapping[str, Interval]
 
 
-def expect(groups: Sequence[Group], seen: Iterable[Observed], named: Iterable[str] = ()) -> Expected | None:
+def expect(
+    groups: Sequence[Group], seen: Iterable[Observed], named: Iterable[str] = (), *, pooled: bool | None = None
+) -> Expected | None:
     """What the requests of some groups may come to; None where too little was seen of them. named: outcomes that are
-    looked at whether they were seen or not.
+    looked at whether they were seen or not. pooled: whether models are taken whole; None: where they must be.
     """
-    told = [each for each in seen if each.prompt is not None]
-    judged = _judged(groups, told, pooled=False) or _judged(groups, told, pooled=True)
-    return None if judged is None else judged.expected(named)
+    every = list(seen)
+    told = [each for each in every if each.prompt is not None]
+    if len(told) < len(every):  # some answers tell no usage, all errors do: they would weigh too much
+        told = [each for each in told if each.outcome != _FREE]
+    for together in (False, True) if pooled is None else (pooled,):
+        judged, ends = _judged(groups, told, pooled=together), _judged(groups, every, pooled=together)
+        if judged is not None and ends is not None:
+            return judged.expected(ends.counts(named))
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +111,10 @@ def _judged(groups: Sequence[Group], told: Sequence[Observed], *, pooled: bool) 
         key = (0 if pooled else each.condition, each.model)
         if key in seen:
             seen[key].append(each)
-    rows = {each.row for stratum in seen.values() for each in stratum}
-    if not come or len(rows) < FEWEST or any(len(stratum) < FEWEST for stratum in seen.values()):
+    paid = {key: [each.row for each in stratum if each.outcome != _FREE] for key, stratum in seen.items()}
+    if not come or len({*chain(*paid.values())}) < FEWEST or any(len(rows) < FEWEST for rows in paid.values()):
         return None
+    rows = {each.row for stratum in seen.values() for each in stratum}
     return _Judged({key: _Stratum(*sums) for key, sums in come.items()}, seen, len(rows), pooled=pooled)
 
 
@@ -126,13 +137,12 @@ class _Judged:
         self._requests = sum(stratum.requests for stratum in strata.values())
         self._more = self._requests / self._answers  # how many times what was seen is to come
 
-    def expected(self, named: Iterable[str]) -> Expected:
+    def expected(self, outcomes: Mapping[str, Interval]) -> Expected:
         every = [each for stratum in self._seen.values() for each in stratum]
         paid = [
             self.total(lambda each: each.input_usd or 0.0, by_weight=True),
             self.total(lambda each: each.output_usd or 0.0),
         ]
-        kinds = sorted({*named, *(each.outcome for each in every)} - {"answered"})
         return Expected(
             rows=self._rows,
             answers=self._answers,
@@ -141,8 +151,13 @@ class _Judged:
             input_tokens=self.interval(self.total(lambda each: each.prompt or 0, by_weight=True)),
             output_tokens=self.interval(self.total(lambda each: each.completion or 0)),
             usd=self.interval(*paid) if all(each.input_usd is not None for each in every) else None,
-            outcomes={kind: self.count(kind) for kind in kinds},
+            outcomes=outcomes,
         )
+
+    def counts(self, named: Iterable[str]) -> Mapping[str, Interval]:
+        """How many requests will end otherwise than answered, by outcome."""
+        found = {each.outcome for stratum in self._seen.values() for each in stratum}
+        return {kind: self.count(kind) for kind in sorted({*named, *found} - {"answered"})}
 
     def total(self, value: Callable[[Observed], float], *, by_weight: bool = False) -> _Total:
         """by_weight: in proportion to what was weighed before, else to the number of requests."""

@@ -77,14 +77,21 @@ def _rounded(value: Any, digits: int = 8) -> Any:
 
 
 def forecast(
-    groups: Sequence[Group], files: int, book: PriceBook, seen: Iterable[Observed] = (), named: Iterable[str] = ()
+    groups: Sequence[Group],
+    files: int,
+    book: PriceBook,
+    seen: Iterable[Observed] = (),
+    named: Iterable[str] = (),
+    *,
+    pooled: bool | None = None,
 ) -> CostForecast:
     """What the requests of some files will cost. At the local provider nothing; `real` says what it would be.
 
     seen: answers like those to come; named: outcomes that they are looked at for, whether there is one or not.
+    pooled: as `expect` takes it.
     """
     found = _forecast(groups, files, book)
-    if (expected := expect(groups, seen, named)) is not None:
+    if (expected := expect(groups, seen, named, pooled=pooled)) is not None:
         found = replace(found, expected=_at_most(expected, found))
     if not book.simulated:
         return found

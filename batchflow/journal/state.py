@@ -177,12 +177,20 @@ def apply(state: RunState, event: Event) -> None:
             if event.shard not in state.rounds.get(event.round, {}):
                 raise ValueError(f"{event.kind}: {shard_name(event.round, event.shard)} was never built")
             _apply_to_shard(state.shard(event.round, event.shard), event)
-            if event.kind == "collected":
-                state.loaded = None  # the tables lack this one
-                state.shard(event.round, event.shard).ended_by_cancel = state.cancelled
-            elif event.kind == "deleted":
-                state.deleted.add(event.payload["file_id"])
-                state.left.pop(event.payload["file_id"], None)
+            _follow(state, event)
+
+
+def _follow(state: RunState, event: Event) -> None:
+    """What an event of a shard means for the whole run."""
+    match event.kind:
+        case "collected":
+            state.loaded = None  # the tables lack this one
+            state.shard(event.round, event.shard).ended_by_cancel = state.cancelled
+        case "uploaded":  # a provider may give the same content the id that it had before
+            state.deleted.discard(event.payload["file_id"])
+        case "deleted":
+            state.deleted.add(event.payload["file_id"])
+            state.left.pop(event.payload["file_id"], None)
 
 
 def _build(state: RunState, event: Event) -> None:

@@ -1,11 +1,13 @@
 """Cutting requests into the files that travel: at the limits of the API, never over them, each hashed."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from batchflow.errors import SetupError
 from batchflow.files import ShardFile
 from batchflow.plan.folder import RunFolder
 
@@ -105,6 +107,18 @@ def custom_id_of(line: bytes) -> str:
     return line[len(_HEAD) : line.index(b'"', len(_HEAD))].decode("ascii")
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What reads the lines of a request file, within: raises SetupError where it meets one that is not ours."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise SetupError(
+            f"{path} is not the request file that was built",
+            hint="request files are written once and never edited: put the file back from a backup",
+        ) from error
+
+
 def row_of(custom_id: str) -> int:
     """The number of the row that a custom_id of ours asks."""
     return int(custom_id.partition("-")[0])
@@ -117,7 +131,7 @@ def condition_of(custom_id: str) -> int:
 
 def shard_ids(path: Path) -> Iterator[str]:
     """The custom_ids of a request file, in the order of its lines."""
-    with path.open("rb") as handle:
+    with readable(path), path.open("rb") as handle:
         yield from map(custom_id_of, handle)
 
 

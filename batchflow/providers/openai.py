@@ -113,11 +113,10 @@ class OpenAIProvider:
 
     def delete_file(self, file_id: str) -> bool:
         raw = _or_none(lambda: _reply(lambda: self._brief.files.with_raw_response.delete(file_id)))
-        if raw is None:
-            return False
+        # that it says 404 may also mean that it deletes no files at all
         if not (isinstance(raw, Mapping) and raw.get("deleted") is True) and self.find_file(file_id) is not None:
             raise ProviderDoubt(f"the provider does not say that it deleted {file_id}, and still shows it")
-        return True
+        return raw is not None
 
     def ask(self, endpoint: str, body: bytes) -> Reply:
         path = endpoint.removeprefix("/v1")

@@ -45,15 +45,20 @@ class FirstRound:
         self.whole = self._forecast(self._groups, self._seen)
 
     def of_conditions(self) -> dict[int, CostForecast]:
-        """The same by condition, of those that are asked; of very many conditions only the bounds."""
+        """The same by condition, of those that are asked, judged as the whole is, so that they add up to it; of very
+        many conditions only the bounds.
+        """
         groups = defaultdict[int, list[Group]](list)
         for group in self._groups:
             groups[group.condition].append(group)
         seen = self._seen if len(groups) <= MANY else []
-        return {condition: self._forecast(each, seen) for condition, each in sorted(groups.items())}
+        pooled = None if self.whole.expected is None else self.whole.expected.pooled
+        return {condition: self._forecast(each, seen, pooled=pooled) for condition, each in sorted(groups.items())}
 
-    def _forecast(self, groups: Sequence[Group], seen: Sequence[Observed]) -> CostForecast:
-        return forecast(groups, _files(groups), self._book, seen, self._looked_at)
+    def _forecast(
+        self, groups: Sequence[Group], seen: Sequence[Observed], *, pooled: bool | None = None
+    ) -> CostForecast:
+        return forecast(groups, _files(groups), self._book, seen, self._looked_at, pooled=pooled)
 
 
 def of_next(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook, groups: Sequence[Group]) -> CostForecast:

@@ -7,6 +7,7 @@ from typing import Final
 from batchflow.cost.book import PriceBook
 from batchflow.cost.expected import Observed
 from batchflow.cost.rates import Prices
+from batchflow.errors import SetupError
 from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
@@ -35,7 +36,7 @@ def observed(folder: RunFolder, plan: Plan, state: RunState, book: PriceBook, *,
     chosen = _every(1 + sum(shard.requests for shard in shards) // ENOUGH)
     found: list[Observed] = []
     for shard in shards:
-        with suppress(OSError, ValueError, LookupError, TypeError):  # changed or taken away: no evidence
+        with suppress(SetupError, OSError, ValueError, LookupError, TypeError):  # changed or taken away: no evidence
             found += list(_of_shard(folder, plan, shard, chosen, book))
     return found
 

@@ -12,7 +12,7 @@ from batchflow.cost.book import PriceBook
 from batchflow.cost.rates import Prices, Rates
 from batchflow.journal.state import RunState, ShardState
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.shards import condition_of, shard_name
+from batchflow.plan.shards import condition_of, readable, shard_name
 from batchflow.results.outcome import Answer, Outcome
 
 _COUNTED: Final = ("usd", "unpriced", "prompt_tokens", "completion_tokens")
@@ -45,20 +45,31 @@ def rates_of(folder: RunFolder, round_: int, shard: int, book: PriceBook) -> Rat
 
 def model_of(folder: RunFolder, round_: int, shard: int) -> str:
     """The model that a request file asks."""
-    with folder.shard(shard_name(round_, shard)).open("rb") as handle:
+    path = folder.shard(shard_name(round_, shard))
+    with readable(path), path.open("rb") as handle:
         return str(json.loads(handle.readline())["body"].get("model", ""))
 
 
-def worth_of(answers: Iterable[Answer], rates: Rates | None) -> float:
-    """US dollars that answers would cost if they were bought now, of those that can be priced."""
-    prices = None if rates is None else rates.batch
-    return sum(_worth(answer, prices) or 0.0 for answer in answers)
+def worth_of(answers: Iterable[Answer], rates: Rates | None) -> float | None:
+    """US dollars that answers would cost if they were bought now, of those that tell their usage; None where no price
+    is known.
+    """
+    worth = sum(_worth(answer, None if rates is None else rates.batch) or 0.0 for answer in answers)
+    return None if rates is None else worth
 
 
-def paid_for(shard: ShardState) -> float:
-    """US dollars that the answers of a shard have cost; those taken over, what they would have cost that day."""
-    kept: float = _kept(shard).get("usd", 0.0) if shard.round else (shard.collected or {}).get("worth_usd", 0.0)
-    return kept
+def paid_for(shard: ShardState) -> float | None:
+    """US dollars that the answers of a shard have cost; those taken over, what they would have cost that day. None
+    where nobody knows, as of versions that did not count.
+    """
+    if shard.collected is None:
+        return 0.0
+    worth: float | None = shard.collected.get("worth_usd")
+    if not shard.round:
+        return worth
+    bill = Bill()
+    bill.add_kept(_kept(shard) or {**bill.to_json(), "unpriced": 1})
+    return bill.cost_usd
 
 
 @dataclass(slots=True)

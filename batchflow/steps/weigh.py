@@ -9,7 +9,7 @@ from batchflow.cost.weighing import Scale, Weight
 from batchflow.journal.state import ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
-from batchflow.plan.shards import condition_of, custom_id_of, row_of, shard_name
+from batchflow.plan.shards import condition_of, custom_id_of, readable, row_of, shard_name
 
 _BODY = b',"body":'
 _AFTER = 2  # what closes a line after its body
@@ -35,7 +35,8 @@ def weigh_file(
 ) -> tuple[Group, ...]:
     """What the lines of a request file weigh. only: those with these custom_ids."""
     tally, scale = Tally(), Scale(plan.endpoint, exact=not plan.simulated)
-    with folder.shard(shard_name(round_, shard)).open("rb") as handle:
+    path = folder.shard(shard_name(round_, shard))
+    with readable(path), path.open("rb") as handle:
         for line in handle:
             if only is None or custom_id_of(line) in only:
                 add_line(tally, scale, json.loads(line), line, shard)
@@ -48,7 +49,8 @@ def weigh_rows(
     """By custom_id the model and the weight of the lines of a request file that ask the chosen rows."""
     scale = Scale(plan.endpoint, exact=not plan.simulated)
     found: dict[str, tuple[str, Weight]] = {}
-    with folder.shard(shard).open("rb") as handle:
+    path = folder.shard(shard)
+    with readable(path), path.open("rb") as handle:
         for line in handle:
             if chosen(row_of(name := custom_id_of(line))):
                 request = json.loads(line)

@@ -162,3 +162,36 @@ def test_a_simulated_plan_expects_what_openai_would_take(make_study: Make) -> No
     assert cost["real"]["expected"]["usd"]["estimate"] > 0
     page = max(study.folder.glob("runs/*/REVIEW.md"), key=lambda path: path.stat().st_mtime).read_text()
     assert "Nothing: the local provider answers" in page
+
+
+def test_a_condition_that_lines_of_others_answer_costs_nothing_of_its_own(make_study: Make) -> None:
+    study = make_study(rows=24, per_shard=50)
+    same = "{{topic}} {{ '!' if tone == 'calm' else '!' }}"  # the prompts of both conditions are equal
+    design = {"factors": {"tone": ["calm", "glad"]}}
+    asks = {"prompt": {"user": f"Say {same}"}, "design": design, "duplicates": "share"}
+    study.change(parameters={"model": MODEL, "max_completion_tokens": 300}, **asks)
+    study.run()
+    study.change(prompt={"user": f"Tell {same}"})
+    planned = plan(study)
+    money, bound = planned["compared"]["money"]["changed"], planned["cost"]["bound_usd"]
+    assert (money["requests"], money["asked"], money["usd"]) == (48, 48, pytest.approx(bound))
+    assert [cell["bound_usd"] for cell in planned["design"]["cells"]] == pytest.approx([bound, 0.0])
+
+
+@pytest.mark.parametrize("factors", [{}, {"model": [MODEL, "gpt-4o"]}], ids=["one-model", "models"])
+@pytest.mark.parametrize("left", [None, b"garbage\n"], ids=["gone", "spoilt"])
+def test_request_files_of_an_old_run_hold_up_no_plan(left: bytes | None, factors: Any, make_study: Make) -> None:
+    study = make_study(per_shard=50)
+    study.change(
+        parameters={"model": MODEL, "max_completion_tokens": 300}, design={"factors": factors} if factors else None
+    )
+    study.run()
+    for path in study.run_folder.glob("requests/*.jsonl"):
+        path.unlink()
+        if left is not None:
+            path.write_bytes(left)
+    study.change(prompt={"user": "Tell {{topic}}"})
+    changed = plan(study)["compared"]["money"]["changed"]
+    assert changed["requests"] == 12 * len(factors.get("model", [MODEL]))
+    assert (changed["paid_usd"] is None) == bool(factors)  # which file asked which model is not known any more
+    assert "changed" in study.run("plan", "experiment.yaml").stdout

@@ -132,6 +132,27 @@ def test_too_few_rows_say_nothing() -> None:
     assert expect(to_come([seen(1)]), [seen(row, prompt=None) for row in range(20)]) is None
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_answers_without_usage_leave_errors_no_more_weight(told: bool) -> None:
+    """Errors always tell what they cost, which is nothing: a bill must not be judged by them alone."""
+    errors = [seen(row, outcome="error", prompt=0, completion=0) for row in range(10, 20)]
+    rest = [seen(row) for row in range(1000)]
+    silent = [seen(row, prompt=None) for row in range(10)]
+    assert expect(to_come(rest), [*errors, *silent]) is None
+    some = [seen(row + 20) for row in range(5)]
+    found = judged([*errors, *(some if told else [*silent, *some])], rest)
+    assert found.output_tokens.estimate == pytest.approx(1000 * 50 * (5 / 15 if told else 1))
+    assert found.outcomes["error"].estimate == round(1000 * 10 / (15 if told else 25))
+
+
+def test_errors_alone_are_no_forecast_of_a_bill() -> None:
+    errors = [seen(row, outcome="error", prompt=0, completion=0) for row in range(20)]
+    assert expect(to_come([seen(1)]), errors) is None
+    four = [seen(row) for row in range(20, 20 + FEWEST - 1)]
+    assert expect(to_come([seen(1)]), [*errors, *four]) is None
+    assert expect(to_come([seen(1)]), [*errors, *four, seen(50)]) is not None
+
+
 def test_none_of_twenty_refused_leaves_room_for_some() -> None:
     found = judged([seen(row) for row in range(20)], [seen(row) for row in range(980)]).outcomes["refused"]
     assert (found.estimate, found.low) == (0, 0)
@@ -171,3 +192,17 @@ def test_an_interval_holds_its_estimate_and_counts_stay_possible(
     for each in found.outcomes.values():
         assert 0 <= each.low <= each.high <= len(rest)
         assert each.low - 1 <= each.estimate <= each.high + 1
+
+
+def test_conditions_judged_as_the_whole_add_up_to_it() -> None:
+    observed = [seen(row, condition=1, completion=10 + row) for row in range(20)]
+    observed += [seen(row, condition=2, completion=90 + row) for row in range(3)]  # too few of their own
+    rest = [seen(row, condition=c) for row in range(100) for c in (1, 2)]
+    whole = judged(observed, rest)
+    assert whole.pooled
+    parts = [
+        expect(to_come([each for each in rest if each.condition == c]), observed, pooled=whole.pooled) for c in (1, 2)
+    ]
+    assert all(part is not None and part.usd is not None for part in parts)
+    assert whole.usd is not None
+    assert sum(part.usd.estimate for part in parts if part and part.usd) == pytest.approx(whole.usd.estimate)

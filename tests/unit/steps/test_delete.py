@@ -86,6 +86,11 @@ def test_why_something_stays() -> None:
     assert {copy.file_id: why for copy, why in remaining(state) if why} == {"out-11": NEVER_FETCHED}
 
 
+def test_a_file_that_is_uploaded_anew_under_its_old_id_is_there_again() -> None:
+    sent = [*BEGUN, uploaded(ONE, "file-11"), CANCELLED, deleted("file-11"), event("resumed", (1, 0), requests=20)]
+    assert ids(fold([*sent, *done(ONE), *done(TWO)])) == {"file-11", "out-11", "file-12", "out-12"}
+
+
 def test_what_was_deleted_and_is_still_to_be_sent_is_uploaded_anew() -> None:
     sent = [*BEGUN, uploaded(ONE, "file-11"), CANCELLED, deleted("file-11")]
     state = fold(sent)
