@@ -10,6 +10,11 @@ from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption,
 from batchflow.engine.finding import spec_path
 
 SHOWN_CELLS = 40
+_BEGUN = {  # by the state of the run: whose the numbers of the cost are
+    "planned": (),
+    "complete": ("This run is complete: the numbers are those of all that it asked.",),
+    "in_progress": ("This run was begun: the numbers are those of all that it asks. `run` says what the rest costs.",),
+}
 
 
 def plan(
@@ -227,8 +232,7 @@ def text(described: dict[str, Any], cost: Any) -> str:
     total = sum(s["bytes"] for s in shards)
     lines += ["", f"{render.plural(len(shards), 'shard')}, {render.size(total)}"]
     if cost.requests:
-        begun = "This run was begun: the numbers are those of all that it asks. `run` says what the rest costs."
-        lines += ["", *([] if described["state"] == "planned" else [begun]), *forecast_text(cost)]
+        lines += ["", *_BEGUN.get(described["state"], _BEGUN["in_progress"]), *forecast_text(cost)]
     lines += ["", f"For people to review: {described['review']}"]
     return "\n".join(lines)
 
