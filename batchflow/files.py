@@ -150,6 +150,24 @@ class ShardFile:
         self._temporary.unlink(missing_ok=True)
 
 
+class SpoolFile:
+    """A scratch file, written in pieces, that nobody needs after a crash."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with explained(path):
+            self._handle = path.open("xb")
+
+    def write(self, content: bytes) -> None:
+        with explained(self.path):
+            self._handle.write(content)
+
+    def close(self) -> None:
+        """What was written can be read from here on."""
+        with explained(self.path):
+            self._handle.close()
+
+
 class AppendFile:
     """A file that only grows, each append durable before it returns.
 

@@ -86,9 +86,20 @@ def request_key(scope: str, endpoint: str, body_sha256: str, draw: int) -> str:
     return sha256_hex(f"{IDENTITY_VERSION}\n{scope}\n{endpoint}\n{body_sha256}\n{draw}".encode())
 
 
+def sha256_hexes(contents: Iterable[bytes]) -> list[bytes]:
+    """The same of many, as ASCII."""
+    sha256 = hashlib.sha256
+    return [sha256(content).hexdigest().encode() for content in contents]
+
+
 def custom_id(row_number: int, condition: int, replicate: int, fingerprint: str) -> str:
     """`0000123-1-1-3f9c2a71`: unique without a check, sortable, and nothing of the row leaves in it."""
-    return f"{row_number:07d}-{condition}-{replicate}-{fingerprint[:FINGERPRINT_DIGITS]}"
+    return custom_ids(condition, replicate, fingerprint) % row_number
+
+
+def custom_ids(condition: int, replicate: int, fingerprint: str) -> str:
+    """What a row number is put into (by `%`) for its custom_id."""
+    return f"%07d-{condition}-{replicate}-{fingerprint[:FINGERPRINT_DIGITS]}"
 
 
 def fingerprint(scope: str, shaping: Mapping[str, Any], content: Mapping[str, str]) -> str:

@@ -46,17 +46,18 @@ class Tally:
     def __init__(self) -> None:
         self._sums: dict[tuple[int, int, str, int], list[int]] = defaultdict(lambda: [0] * 9)
 
-    def add(self, weight: Weight, *, shard: int, condition: int, model: str) -> None:
+    def add(self, weight: Weight, *, shard: int, condition: int, model: str, times: int = 1) -> None:
+        """times: how many requests weigh the same."""
         sums = self._sums[shard, condition, model, weight.bound.bit_length()]
-        sums[0] += 1
-        sums[1] += weight.tokens
-        sums[2] += weight.images
-        sums[3] += weight.bound
+        sums[0] += times
+        sums[1] += times * weight.tokens
+        sums[2] += times * weight.images
+        sums[3] += times * weight.bound
         sums[4] = max(sums[4], weight.bound)
-        sums[5] += weight.output or 0
-        sums[6] += weight.exact
-        sums[7] += weight.unknown
-        sums[8] += weight.output is None
+        sums[5] += times * (weight.output or 0)
+        sums[6] += times * weight.exact
+        sums[7] += times * weight.unknown
+        sums[8] += times * (weight.output is None)
 
     def groups(self) -> tuple[Group, ...]:
         """In the order of shards, conditions and sizes."""

@@ -88,6 +88,11 @@ class Scale:
     def __init__(self, endpoint: str, *, exact: bool) -> None:
         self._endpoint, self._exact = endpoint, exact
 
+    def by_size(self, model: str) -> bool:
+        """Whether requests to a model that differ in texts alone weigh the same where they have as many bytes."""
+        counts = self._exact and self._endpoint not in RAW and tokenizer_of(model) is not None
+        return not counts and self._endpoint != EMBEDDINGS
+
     def weigh(self, body: Mapping[str, Any], size: int) -> Weight:
         """size: the bytes of the body as it is sent."""
         seen, model = _Seen(body), str(body.get("model", ""))

@@ -28,8 +28,9 @@ from batchflow.prompts.personal import Finding
 from batchflow.sources.maps import Change, Conditioned, compare
 from batchflow.sources.rows import Rows
 from batchflow.sources.table import Imported
-from batchflow.steps.build import BuiltFirst, build_first, built_event, lines
+from batchflow.steps.build import BuiltFirst, build_first, built_event
 from batchflow.steps.forecasting import price_book
+from batchflow.steps.requests import parts
 from batchflow.steps.take import TAKEN_ROUND, taken_events
 
 LIBRARIES = ("duckdb", "openai", "pydantic")
@@ -67,7 +68,7 @@ def check_only(study: Study) -> tuple[int, tuple[Finding, ...]]:
     with files.scratch_folder() as scratch:
         target = scratch / "rows.parquet"
         study.import_rows(target)
-        requests = sum(len(part) for part in lines(study, Rows(target), "0" * 64, lint=lint))
+        requests = sum(len(part) for part in parts(study, Rows(target), "0" * 64, lint=lint))
     return requests, () if lint is None else lint.findings()
 
 

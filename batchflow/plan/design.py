@@ -66,6 +66,11 @@ class Design:
         return self.spec.replicates * (1 if self.spec.assign == "between" else len(self.cells))
 
     @property
+    def each(self) -> int | None:
+        """Requests of every row, where that is the same for all whatever is in the table."""
+        return self.most_each if self.rules.plain and self.spec.assign != "between" else None
+
+    @property
     def digest(self) -> str:
         """What is asked, but for the rows: that of the template where there is one condition without factors."""
         if not self.factors:

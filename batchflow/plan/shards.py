@@ -1,8 +1,10 @@
 """Cutting requests into the files that travel: at the limits of the API, never over them, each hashed."""
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -10,6 +12,7 @@ from typing import Final, NamedTuple, Self
 from batchflow.errors import SetupError
 from batchflow.files import ShardFile
 from batchflow.plan.folder import RunFolder
+from batchflow.plan.lines import HEAD, Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,14 @@ class Place(NamedTuple):
 
     shard: int
     line: int
+
+
+class Span(NamedTuple):
+    """Where lines that follow one another were put: the shard, the first of them in it (from 1), how many."""
+
+    shard: int
+    line: int
+    lines: int
 
 
 @dataclass(slots=True)
@@ -60,10 +71,37 @@ class ShardCutter:
         """Put a line, newline included, into the current file of its group or a new one. A line longer than a file may
         be must have been refused before. serves: how many requests it answers; inputs: how many texts it brings.
         """
+        current = self._room(group, len(line), inputs)
+        current.file.write(line)
+        current.lines += 1
+        current.requests += serves
+        current.inputs += inputs
+        return Place(current.number, current.lines)
+
+    def add_all(self, lines: Lines, *, group: str = "", inputs: Sequence[int] = ()) -> Iterator[Span]:
+        """Put many lines of one group, each of which answers one request; the same files as one by one. inputs: how
+        many texts each brings, where that is not one.
+        """
+        sizes, start = lines.sizes, 0
+        while start < len(lines):
+            current = self._room(group, sizes[start], inputs[start] if inputs else 1)
+            most = self._most_lines - current.lines
+            fit = _fitting(sizes[start : start + most], self._most_bytes - current.file.bytes)
+            brought = inputs[start : start + fit] or [1] * fit
+            fit = max(1, _fitting(brought, MOST_INPUTS - current.inputs))  # what is too large for any file was refused
+            current.file.write(lines.joined(start, start + fit))
+            yield Span(current.number, current.lines + 1, fit)
+            current.lines += fit
+            current.requests += fit
+            current.inputs += sum(brought[:fit])
+            start += fit
+
+    def _room(self, group: str, size: int, inputs: int) -> _Open:
+        """The file of a group that takes a line of this size: the current one, or a new one."""
         current = self._open.get(group)
         if current is not None and (
             current.lines >= self._most_lines
-            or current.file.bytes + len(line) > self._most_bytes
+            or current.file.bytes + size > self._most_bytes
             or current.inputs + inputs > MOST_INPUTS
         ):
             self._close(group)
@@ -72,11 +110,7 @@ class ShardCutter:
             self._count += 1
             path = self._folder.shard(shard_name(self._round, self._count))
             current = self._open[group] = _Open(self._count, ShardFile(path))
-        current.file.write(line)
-        current.lines += 1
-        current.requests += serves
-        current.inputs += inputs
-        return Place(current.number, current.lines)
+        return current
 
     def close(self) -> list[Shard]:
         """Publish the open files; returns all of them in order."""
@@ -99,12 +133,14 @@ class ShardCutter:
             done.file.discard()
 
 
-_HEAD = b'{"custom_id":"'
+def _fitting(sizes: Sequence[int], room: int) -> int:
+    """How many of these, in their order, fit."""
+    return len(sizes) if sum(sizes) <= room else bisect_right(list(accumulate(sizes)), room)
 
 
 def custom_id_of(line: bytes) -> str:
     """The custom_id of a request line of ours, which always begins with it."""
-    return line[len(_HEAD) : line.index(b'"', len(_HEAD))].decode("ascii")
+    return line[len(HEAD) : line.index(b'"', len(HEAD))].decode("ascii")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RowFault", "RowFaults", "Template", "compile_template"]
 
 SHOWN_FAULTS: Final = 20
+_PROMPTS: Final = frozenset({"messages", "input", "prompt", "instructions"})  # keys of a body
 _SLOT: Final = re.compile(r"\{\{[^{}\n]{1,80}\}\}|\{%[^{}\n]{1,80}%\}")  # in an insert
 _SINGLE: Final = re.compile(r"(?<!\{)\{([^{}\n]+)\}(?!\})")
 _JINJA_SIGNS: Final = re.compile(
@@ -51,6 +52,12 @@ def compile_template(
     return compiler.finish()
 
 
+def _is_read(path: Path) -> bool:
+    """Whether a text in a body is there for a model to read, and decides nothing else."""
+    inner = next((step for step in reversed(path) if isinstance(step, str)), "")
+    return path[0] in _PROMPTS and inner in {*_PROMPTS, "content", "text"}
+
+
 class _Compiler:
     """Walks the body once and collects constants, slots, faults and notes."""
 
@@ -64,6 +71,7 @@ class _Compiler:
         self._context, self._inserted = context, set[str]()
         self._constants: list[list[str]] = [[]]
         self._slots: list[Slot] = []
+        self._texts = True
         self._jinja: Logic | None = None
 
     def finish(self) -> Template:
@@ -90,6 +98,7 @@ class _Compiler:
             digest=sha256_hex(json_bytes(canonical)),
             model=model.text if isinstance(model, Text) else model,
             notes=(*self._notes, *listed_images(self._body.root)),
+            texts=self._texts,
         )
 
     def value(self, node: Any, path: Path) -> None:
@@ -140,6 +149,7 @@ class _Compiler:
             them = f"the column{'s' * (len(kept) > 1)} {', '.join(map(repr, kept))}"
             cause = f"{them} must not leave this machine: not in `data.send`"
             self._fault(here, cause, "take it out of the prompt; what may leave, add to `data.send`")
+        self._texts &= slot.is_text and _is_read(place.path)
         self._slots.append(slot)
         self._constants.append([])
 

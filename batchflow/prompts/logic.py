@@ -5,8 +5,8 @@ Imported only by templates that need it.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from jinja2 import meta, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from batchflow.prompts.assemble import SEPARATOR, split_texts
 from batchflow.prompts.context import Insert, Members, Table, Values
 from batchflow.prompts.near import closest, no_column
 from batchflow.prompts.scrutiny import absent_members, compared_with_numbers
@@ -22,11 +23,14 @@ from batchflow.prompts.scrutiny import absent_members, compared_with_numbers
 MAX_RANGE: Final = 10_000
 MAX_CHARACTERS: Final = 10_000_000
 MAX_POWER: Final = 1000
+MAX_AT_ONCE: Final = 40_000_000  # characters of many rows rendered together; more are rendered row by row
 SHOWN_MEMBERS: Final = 10
 _RETURN: Final = "\ue00d"  # stands for CR while Jinja, which makes LF of it, reads a template
 _NAME_LIKE: Final = re.compile(r"[\w \-]+")
 _ALIKE: Final = 0.8
 _PRINTABLE: Final = (str, int, float)
+_ROWS: Final = "rows_of_a_chunk"  # in the context alone: a column or a name of that name is another one
+_OWN_SCOPE: Final = (nodes.Block, nodes.Macro, nodes.CallBlock)  # what might mean something else within a loop
 
 
 class LogicFault(Exception):
@@ -40,13 +44,16 @@ class LogicFault(Exception):
 @dataclass(frozen=True, slots=True)
 class Program:
     """Something compiled. columns: those it reads, in the order of the header; inserts: those it reads, by name. notes:
-    what its author may want to know.
+    what its author may want to know. many: the same for many rows, a loop over tuples of the `variables`, with a
+    separator after each row's text; None where only row by row is safe.
     """
 
     template: jinja2.Template
     columns: tuple[str, ...]
     inserts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    many: jinja2.Template | None = None
+    variables: tuple[str, ...] = ()
 
     def text(self, values: Mapping[str, str]) -> str:
         """What a template with `{% … %}` gives for the cells of one row. Errors: any."""
@@ -67,6 +74,30 @@ class Program:
         if isinstance(result, jinja2.Undefined):
             raise jinja2.UndefinedError(result._undefined_message)  # noqa: SLF001 - as Jinja's own subclasses do
         return result
+
+    def texts(self, cells: Mapping[str, Sequence[str]], count: int) -> list[str] | None:
+        """What each of many rows gives as text, in one go; None where that cannot be had, for whatever reason: row by
+        row will tell.
+        """
+        if self.many is None:
+            return None
+        whole = [{name: column[offset] for name, column in cells.items()} for offset in range(count * self._whole)]
+        rows = zip(*(whole if name == "row" else cells[name] for name in self.variables), strict=True)
+        pieces, size = [], 0
+        try:
+            for piece in self.many.root_render_func(self.many.new_context({_ROWS: rows})):
+                size += len(piece)
+                if size > MAX_AT_ONCE:
+                    return None
+                pieces.append(piece)
+        except Exception:  # noqa: BLE001 - an expression of the user's may raise anything
+            return None
+        texts = split_texts("".join(pieces), count)
+        return None if texts is None or max(map(len, texts), default=0) > MAX_CHARACTERS else texts
+
+    @property
+    def _whole(self) -> bool:
+        return "row" in self.variables
 
     def _context(self, values: Mapping[str, str]) -> Context:
         return self.template.new_context({**_variables(values), "row": dict(values)})
@@ -159,6 +190,14 @@ def _variables(columns: Collection[str] | Mapping[str, str]) -> dict[str, str]:
     return {name: columns[name] if isinstance(columns, Mapping) else "" for name in columns if name.isidentifier()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Many:
+    """The tree of `Program.many`, and its variables."""
+
+    tree: nodes.Template
+    variables: tuple[str, ...]
+
+
 class Logic:
     """Compiles the expressions and templates of one body, for the columns and inserts that there are."""
 
@@ -185,8 +224,9 @@ class Logic:
             if _NAME_LIKE.fullmatch(source) and closest(source, (*self._columns, *self._inserts), cutoff=_ALIKE):
                 raise self._no_column(source) from None
             raise
+        many = self._many(tree, columns)
         assign = nodes.Assign(nodes.Name("result", "store", lineno=1), output.nodes[0], lineno=1)
-        return self._program(nodes.Template([assign], lineno=1), columns, inserts, notes)
+        return self._program(nodes.Template([assign], lineno=1), columns, inserts, notes, many)
 
     def template(self, source: str) -> Program:
         """A whole text with `{% … %}`; what stands outside the signs of Jinja stays as it is. Errors: LogicFault."""
@@ -202,22 +242,45 @@ class Logic:
         if any(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends))):
             raise LogicFault("a template cannot take in other files", "write the text here", "{%")
         notes = self._notes(tree)
-        return self._program(tree, *self._check(tree), notes)
+        columns, inserts = self._check(tree)
+        return self._program(tree, columns, inserts, notes, self._many(tree, columns))
+
+    def _many(self, tree: nodes.Template, columns: Sequence[str]) -> "_Many | None":
+        """The tree within a loop over rows."""
+        if not columns or any(tree.find_all(_OWN_SCOPE)):
+            return None
+        variables = [name for name in _variables(columns) if name != "row"]
+        if any(name.name == "row" for name in tree.find_all(nodes.Name)):
+            variables.append("row")
+        target = nodes.Tuple([nodes.Name(name, "store", lineno=1) for name in variables], "store", lineno=1)
+        ends = nodes.Output([nodes.TemplateData(SEPARATOR, lineno=1)], lineno=1)
+        body = [*tree.body, ends]
+        loop = nodes.For(target, nodes.Name(_ROWS, "load", lineno=1), body, [], None, False, lineno=1)
+        return _Many(nodes.Template([loop], lineno=1), tuple(variables))
 
     def _notes(self, tree: nodes.Template) -> tuple[str, ...]:
         """To be asked first: what looks for names makes constants of lists."""
         return tuple(dict.fromkeys(compared_with_numbers(tree, self._columns)))
 
     def _program(
-        self, tree: nodes.Template, columns: tuple[str, ...], inserts: tuple[str, ...], notes: tuple[str, ...]
+        self,
+        tree: nodes.Template,
+        columns: tuple[str, ...],
+        inserts: tuple[str, ...],
+        notes: tuple[str, ...],
+        many: "_Many | None",
     ) -> Program:
-        tree.set_environment(self._environment)
         try:
-            return Program(self._environment.from_string(tree, self._inserts), columns, inserts, notes)
+            program = Program(self._loaded(tree), columns, inserts, notes)
+            return program if many is None else replace(program, many=self._loaded(many.tree), variables=many.variables)
         except jinja2.TemplateError as error:
             raise LogicFault(_first_line(error), "correct the expression") from None
         except SyntaxError as error:
             raise LogicFault(f"this cannot be an expression: {error.msg}", "correct the expression") from None
+
+    def _loaded(self, tree: nodes.Template) -> jinja2.Template:
+        tree.set_environment(self._environment)
+        return self._environment.from_string(tree, self._inserts)
 
     def _meant(self, source: str) -> bool:
         """Whether what is no expression was meant as the name of a column."""

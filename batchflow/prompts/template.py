@@ -55,6 +55,10 @@ class Slot(Protocol):
     def columns(self) -> tuple[str, ...]:
         """The columns it reads."""
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it gives a text, or a part of one."""
+
     def canonical(self) -> list[str]:
         """What it is, for the digest of the template."""
 
@@ -67,6 +71,7 @@ class TextSlot:
     """A column inside a text."""
 
     column: str
+    is_text = True
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -86,6 +91,7 @@ class ValueSlot:
 
     column: str
     kind: str
+    is_text = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -114,10 +120,24 @@ class LogicSlot:
     def columns(self) -> tuple[str, ...]:
         return self.program.columns
 
+    @property
+    def is_text(self) -> bool:
+        return self.kind in {"template", "expression"}
+
     def canonical(self) -> list[str]:
         return ["logic", self.kind, self.source, *(word for insert in self.inserts for word in insert)]
 
     def fill(self, cells: Cells, count: int, faults: list[RowFault]) -> Sequence[bytes]:
+        if not self.columns:  # the same for every row: nothing of a row is in it
+            return _each(min(count, 1), self._of(cells), "", faults) * count
+        if self.is_text:
+            texts = self.program.texts({name: cells[name] for name in self.columns}, count)
+            if texts is not None:
+                return escape_texts(texts)
+        return _each(count, self._of(cells), self.columns[0] if len(self.columns) == 1 else "", faults)
+
+    def _of(self, cells: Cells) -> Callable[[int], bytes]:
+        """What one row becomes: the definition. Errors: NotAValue."""
         from batchflow.prompts import logic  # noqa: PLC0415 - jinja2 only where a slot needs it
 
         columns = [(name, cells[name]) for name in self.columns]
@@ -140,9 +160,7 @@ class LogicSlot:
                     remedy = "cells are text: make a number of one with `| int` or `| float`"
                 raise NotAValue(cause, remedy) from None
 
-        if not columns:  # the same for every row: nothing of a row is in it
-            return _each(min(count, 1), one, "", faults) * count
-        return _each(count, one, self.columns[0] if len(self.columns) == 1 else "", faults)
+        return one
 
     def _shown(self) -> str:
         source = self.source if self.kind == "template" else f"{{{{ {self.source} }}}}"
@@ -165,7 +183,7 @@ class Template:
 
     columns: those it uses, unused: the others, both by header name in the order of the header. digest: sha256 of
     constants and slots, so of what is asked, not of how the template file is laid out. model: the one it asks.
-    notes: what its author may want to know.
+    notes: what its author may want to know. texts: rows change nothing of the body but what a model reads as text.
     """
 
     constants: tuple[bytes, ...]
@@ -175,6 +193,7 @@ class Template:
     digest: str
     model: str
     notes: tuple[str, ...]
+    texts: bool = False
 
     def render(
         self, chunk: Cells, count: int, watch: Callable[[Slot, Sequence[bytes]], None] | None = None

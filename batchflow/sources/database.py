@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-FETCH_ROWS = 100
+FETCH_ROWS: Final = 100
+PACKED: Final = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"  # as small as at level 3, for half the time
 
 # How every DuckDB of ours is set, here and in sinks: it fetches nothing, and it writes in the thread that asked:
 # 2.0.0 was seen to lock itself up for ever while it wrote Parquet in the background (docs/decisions/0011).

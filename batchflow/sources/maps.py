@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from batchflow import files
 from batchflow.errors import SetupError
 from batchflow.identity import IDENTITY_VERSION
-from batchflow.sources.database import connection, literal, parquet
+from batchflow.sources.database import PACKED, connection, literal, parquet
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -26,26 +26,9 @@ COLUMNS: Final = (
 ASKED_AS: Final = "asked_as"
 # what ends the row in a round that asks again on purpose: the final outcome there is; `taken`: another run bought it
 EARLIER: Final = "earlier"
-_BUILT: Final = (
-    "CREATE TABLE built (custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition INTEGER, replicate INTEGER, "
-    "body_sha256 VARCHAR, shard INTEGER, line INTEGER)"
-)
 # the same definition as identity.request_key, for a whole table; a property test holds them together
 KEY: Final = "sha256(concat_ws(chr(10), $version, $scope, $endpoint, body_sha256, draw))"
 ROW_ORDER: Final = "ORDER BY row_number, condition, replicate"
-
-
-class Built(NamedTuple):
-    """One request as the builder writes it; line counts from 1 within its shard; both are 0 until it has a place."""
-
-    custom_id: str
-    row_number: int
-    row_id: str
-    condition: int
-    replicate: int
-    body_sha256: str
-    shard: int
-    line: int
 
 
 class Mapped(NamedTuple):
@@ -118,32 +101,6 @@ class Gathering:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._context.__exit__(kind, error, trace)
-
-
-class MapWriter(Gathering):
-    """Collects the requests of round 1 in row order; `finish` gives each its draw and key and writes the map."""
-
-    def __init__(self) -> None:
-        super().__init__(_BUILT)
-
-    def add(self, requests: Sequence[Built]) -> None:
-        with self._con.appender("built") as appender:
-            appender.append_rows(requests)
-
-    def finish(self, target: Path, scope: str, endpoint: str) -> Finished:
-        numbered = f"SELECT *, row_number() OVER (PARTITION BY body_sha256 {ROW_ORDER}) AS draw FROM built"
-        publish(
-            self._con,
-            f"SELECT custom_id, row_number, row_id, condition, replicate, draw, {KEY} AS request_key, shard, line "
-            f"FROM ({numbered}) ORDER BY shard, line",
-            target,
-            key_values(scope, endpoint),
-        )
-        return self.counted()
-
-    def counted(self) -> Finished:
-        """How many requests there are, and different prompts among them."""
-        return Finished(*self._con.execute("SELECT count(*), count(DISTINCT body_sha256) FROM built").fetchall()[0])
 
 
 def write_later(first: Sequence[Path], chosen: Iterable[Sequence[Chosen]], target: Path) -> None:
@@ -382,5 +339,5 @@ def compare(new: Conditioned, old: Conditioned) -> list[Change]:
 def publish(con: "DuckDBPyConnection", select: str, target: Path, values: dict[str, Any]) -> None:
     temporary = files.temporary_for(target)
     with files.explained(target):
-        con.execute(f"COPY ({select}) TO {literal(str(temporary))} (FORMAT parquet, COMPRESSION zstd)", values)
+        con.execute(f"COPY ({select}) TO {literal(str(temporary))} ({PACKED})", values)
         files.publish(temporary, target)

@@ -63,21 +63,22 @@ class Rows:
             f" WHERE row_number BETWEEN {int(first)} AND {int(last)}"
         )
         with connection() as database:
-            buffer: list[tuple[Any, ...]] = []
+            buffer: list[list[Any]] = [[] for _ in ("row_number", "row_id", *wanted)]
             characters = 0
             for rows in stream(database, query):
-                buffer += rows
-                characters += sum(sum(map(len, row[1:])) for row in rows)
-                while len(buffer) >= size or characters > CHUNK_CHARACTERS:
-                    yield _chunk(buffer[:size], wanted)
-                    buffer = buffer[size:]
+                for column, cells in zip(buffer, zip(*rows, strict=True), strict=True):
+                    column.extend(cells)
+                    characters += sum(map(len, cells)) if column is not buffer[0] else 0
+                while len(buffer[0]) >= size or characters > CHUNK_CHARACTERS:
+                    yield _chunk([column[:size] for column in buffer], wanted)
+                    buffer = [column[size:] for column in buffer]
                     characters = 0
-            if buffer:
+            if buffer[0]:
                 yield _chunk(buffer, wanted)
 
 
-def _chunk(rows: list[tuple[Any, ...]], names: list[str]) -> Chunk:
-    numbers, row_ids, *cells = zip(*rows, strict=True)
-    if numbers != tuple(range(numbers[0], numbers[0] + len(numbers))):
+def _chunk(columns: list[list[Any]], names: list[str]) -> Chunk:
+    numbers, row_ids, *cells = columns
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         raise AssertionError("rows.parquet is not in the order of its row numbers")
-    return Chunk(numbers[0], list(row_ids), {name: list(column) for name, column in zip(names, cells, strict=True)})
+    return Chunk(numbers[0], row_ids, dict(zip(names, cells, strict=True)))

@@ -309,7 +309,7 @@ def survey(path: Path, delimiter: str, shown: str, *, drop_blank: bool) -> Surve
     for piece in _balanced(path):
         outside, quoted = piece, piece.count(b'"')
         if quoted:
-            outside = re.sub(rb'"+', b'"', re.sub(rb'"[^"]*"', b'"', piece))
+            outside = re.sub(rb'""+', b'"', re.sub(rb'"[^"]*"', b'"', piece))
             quotes = True
             plain = plain and quoted % 2 == 0 and not odd.search(outside)
         plain = plain and (records > 0 or not outside.startswith((b"\r", b"\n")))

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from batchflow.sources.database import beside
+from batchflow.sources.database import beside, parquet
+from batchflow.sources.first_map import NUMBERS, RequestWriter
 from batchflow.sources.maps import (
     ASKED_AS,
     KEY,
     ROW_ORDER,
     Finished,
-    MapWriter,
     Others,
     asked_as,
     key_values,
@@ -86,14 +86,21 @@ class Taken(NamedTuple):
     shard: int
 
 
-class SettlingWriter(MapWriter):
+class SettlingWriter(RequestWriter):
     """Collects all requests, decides, then writes the maps of what is taken over and of what is asked."""
+
+    def __init__(self, rows: Path) -> None:
+        super().__init__(rows, "CREATE TABLE placed (custom_id VARCHAR, round INTEGER, shard INTEGER, line INTEGER)")
 
     def settle(self, scope: str, endpoint: str, *, share: bool, finals: Iterable[Settled]) -> None:
         """Give every request its draw and key, and find the answers there are. A request that has an answer keeps it,
         whatever others ask the same now; with share they all have one.
         """
         known, keys = list(finals), key_values(scope, endpoint)
+        self._con.execute(
+            f"CREATE TABLE built AS SELECT a.*, row_id FROM (SELECT custom_id, {NUMBERS}, body_sha256 "
+            f"FROM {self._added()}) a JOIN (SELECT row_number, row_id FROM {parquet(self._rows)}) USING (row_number)"
+        )
         if share:  # between rows and conditions; replicates are there to be draws of their own
             draw = "dense_rank() OVER (PARTITION BY body_sha256 ORDER BY replicate)"
             leader = f"first_value(custom_id) OVER (PARTITION BY body_sha256, replicate {ROW_ORDER})"
@@ -101,9 +108,7 @@ class SettlingWriter(MapWriter):
         else:
             self._hold(known, keys)
             drawn = _DRAWN
-        self._con.execute(
-            f"CREATE TABLE keyed AS SELECT * EXCLUDE (shard, line), {KEY} AS request_key FROM ({drawn})", keys
-        )
+        self._con.execute(f"CREATE TABLE keyed AS SELECT *, {KEY} AS request_key FROM ({drawn})", keys)
         self._con.execute(
             "CREATE TABLE final (request_key VARCHAR, theirs VARCHAR, run INTEGER, round INTEGER, shard INTEGER)"
         )
@@ -122,7 +127,6 @@ class SettlingWriter(MapWriter):
             "(PARTITION BY request_key ORDER BY run, round DESC, theirs) = 1) f USING (request_key) "
             f"WHERE k.custom_id = k.{ASKED_AS}"
         )
-        self._con.execute("CREATE TABLE placed (custom_id VARCHAR, round INTEGER, shard INTEGER, line INTEGER)")
 
     def _hold(self, known: Iterable[Settled], keys: dict[str, Any]) -> None:
         """Find the draws that requests have had in other runs: of the newest one; of two that had the same, the first.
@@ -174,7 +178,7 @@ class SettlingWriter(MapWriter):
         return {row[0]: Taken(*row) for row in rows}
 
     def publish(self, targets: Mapping[int, Path], *, share: bool) -> Finished:
-        """Write the map of each round that has requests. Returns what `MapWriter.finish` does."""
+        """Write the map of each round that has requests. Returns what there is."""
         extra = f", k.{ASKED_AS}" if share else ""
         for round_, target in targets.items():
             publish(
@@ -185,4 +189,4 @@ class SettlingWriter(MapWriter):
                 target,
                 {},
             )
-        return self.counted()
+        return Finished(*self._con.execute("SELECT count(*), count(DISTINCT body_sha256) FROM built").fetchall()[0])

@@ -1,7 +1,7 @@
 """Some of the prompts that would be sent, with what the table says of them: rendered by `build`, written nowhere."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count, groupby
 from typing import Final
@@ -12,7 +12,8 @@ from batchflow.plan.study import Study
 from batchflow.prompts.personal import Finding
 from batchflow.sources.choice import RowChoice
 from batchflow.sources.rows import Rows
-from batchflow.steps.build import Rendered, asks_nobody, lines
+from batchflow.steps.build import asks_nobody
+from batchflow.steps.requests import Asked, parts
 
 NAMED: Final = 12  # conditions and ids that an error names
 WINDOW: Final = 16  # rows looked at first
@@ -62,46 +63,45 @@ def preview(study: Study, rows: Rows, fingerprint: str, wanted: Wanted) -> Previ
     cells = {cell.condition.number: cell for cell in _matching(study, wanted.condition)}
     ranges = _named(study, rows, wanted.rows) if wanted.rows else _windows(rows.count)
     found = (
-        list(group)
-        for chunk in lines(study, rows, fingerprint, lint=lint, ranges=ranges)
-        for (_, number), group in groupby(chunk, key=lambda each: (each.built.row_number, each.built.condition))
-        if number in cells
+        prompt
+        for part in parts(study, rows, fingerprint, lint=lint, ranges=ranges)
+        for prompt in part.asked()
+        if prompt.condition in cells
     )
     chosen = _spread(found, wanted.most, rows=len(wanted.rows))
     if not chosen and not wanted.rows and len(cells) == len(study.design.cells):
         raise SpecError([asks_nobody(study)])
-    shown = [_prompt(study, rows, cells[group[0].built.condition], group) for group in chosen]
+    shown = [_prompt(study, rows, cells[prompt.condition], prompt) for prompt in chosen]
     return Preview(shown, () if lint is None else lint.findings())
 
 
-def _spread(found: Iterable[list[Rendered]], most: int, *, rows: int) -> list[list[Rendered]]:
+def _spread(found: Iterable[Asked], most: int, *, rows: int) -> list[Asked]:
     """One prompt of each row, of the condition that was shown least; then the others. rows: how many were named."""
     shown: Counter[int] = Counter()
-    chosen: list[list[Rendered]] = []
-    others: list[list[Rendered]] = []
-    for _, group in groupby(found, key=lambda prompt: prompt[0].built.row_number):
+    chosen: list[Asked] = []
+    others: list[Asked] = []
+    for _, group in groupby(found, key=lambda prompt: prompt.row_number):
         of_row = list(group)
-        best = min(of_row, key=lambda prompt: shown[prompt[0].built.condition])
-        shown[best[0].built.condition] += 1
+        best = min(of_row, key=lambda prompt: shown[prompt.condition])
+        shown[best.condition] += 1
         chosen.append(best)
         others += [prompt for prompt in of_row if prompt is not best][: most - len(others)]
         if len(chosen) == max(most, rows):
             break
     chosen += others[: max(0, most - len(chosen))]
-    return sorted(chosen, key=lambda prompt: (prompt[0].built.row_number, prompt[0].built.condition))
+    return sorted(chosen, key=lambda prompt: (prompt.row_number, prompt.condition))
 
 
-def _prompt(study: Study, rows: Rows, cell: Cell, group: Sequence[Rendered]) -> Prompt:
-    built = group[0].built
+def _prompt(study: Study, rows: Rows, cell: Cell, asked: Asked) -> Prompt:
     stored = {column.name: column.stored for column in study.reading.columns if column.name in cell.template.columns}
-    values = rows.cells(built.row_number, list(stored.values()))
+    values = rows.cells(asked.row_number, list(stored.values()))
     return Prompt(
-        row_number=built.row_number,
-        row_id=built.row_id,
+        row_number=asked.row_number,
+        row_id=asked.row_id,
         condition=cell.condition.text,
-        condition_number=built.condition,
-        custom_ids=tuple(each.built.custom_id for each in group),
-        lines=tuple(each.line for each in group),
+        condition_number=asked.condition,
+        custom_ids=asked.custom_ids,
+        lines=asked.lines,
         cells={name: values[kept] for name, kept in stored.items()},
     )
 

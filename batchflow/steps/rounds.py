@@ -20,9 +20,10 @@ from batchflow.plan.shards import ShardCutter, custom_id_of, shard_name
 from batchflow.results.account import Reading
 from batchflow.sources.attempts import Attempt, Attempts, Place
 from batchflow.sources.maps import Chosen, write_later
-from batchflow.steps.build import CHUNK, built_event, travels_of
+from batchflow.steps.build import CHUNK, built_event
 from batchflow.steps.collect import read_shard
 from batchflow.steps.evidence import check_built
+from batchflow.steps.requests import travels_of
 
 OWED: Final = (None, False)  # of a line that is asked again because it has no outcome
 
@@ -104,7 +105,7 @@ def _survey(attempts: Attempts, folder: RunFolder, state: RunState, round_: int,
 
 def _asking_others(folder: RunFolder, place: Place, chosen: Collection[str], model: str) -> list[str]:
     with folder.shard(shard_name(*place)).open("rb") as handle:
-        return [name for line in handle if (name := custom_id_of(line)) in chosen and travels_of(line)[0] != model]
+        return [name for line in handle if (name := custom_id_of(line)) in chosen and travels_of(line).model != model]
 
 
 def build_retry(folder: RunFolder, state: RunState, again: Again, limits: Limits) -> Event:

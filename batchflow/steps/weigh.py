@@ -8,11 +8,9 @@ from batchflow.cost.tally import Group, Tally, by_shard
 from batchflow.cost.weighing import Scale, Weight
 from batchflow.journal.state import ShardState
 from batchflow.plan.folder import RunFolder
+from batchflow.plan.lines import BODY, TAIL
 from batchflow.plan.model import Plan
 from batchflow.plan.shards import condition_of, custom_id_of, readable, row_of, shard_name
-
-_BODY = b',"body":'
-_AFTER = 2  # what closes a line after its body
 
 
 def add_line(tally: Tally, scale: Scale, request: Mapping[str, Any], line: bytes, shard: int) -> None:
@@ -23,7 +21,7 @@ def add_line(tally: Tally, scale: Scale, request: Mapping[str, Any], line: bytes
 
 
 def _weight(scale: Scale, request: Mapping[str, Any], line: bytes) -> Weight:
-    return scale.weigh(request["body"], len(line) - line.index(_BODY) - len(_BODY) - _AFTER)
+    return scale.weigh(request["body"], len(line) - line.index(BODY) - len(BODY) - len(TAIL))
 
 
 def _model(request: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from batchflow.identity import (
     scope_of,
     sha256_hex,
 )
-from batchflow.sources.maps import Built, MapWriter
+from batchflow.sources.first_map import MapWriter
 from tests.property.halves import joined
 
 quick = settings(max_examples=50, deadline=None)
@@ -98,12 +98,12 @@ def test_what_json_cannot_say_is_refused(value: Any) -> None:
         json_bytes([value])
 
 
-def built(bodies: list[str]) -> list[Built]:
-    """One request a body, in row order; two to a shard."""
-    return [
-        Built(f"id-{n}", n // 3 + 1, "r", n % 3 + 1, 1, sha256_hex(body.encode()), n // 2 + 1, n % 2 + 1)
-        for n, body in enumerate(bodies)
-    ]
+def store_rows(path: Path, count: int) -> None:
+    duckdb.execute(
+        "COPY (SELECT n + 1 AS row_number, concat('row ', n + 1) AS row_id, 'x' AS condition FROM range($rows) t(n)) "
+        "TO $path (FORMAT parquet)",
+        {"rows": count, "path": str(path)},
+    )
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -118,23 +118,55 @@ def test_the_sql_of_the_map_is_the_same_definition(
     tmp_path: Path, scope: str, endpoint: str, bodies: list[str]
 ) -> None:
     assume("\x00" not in scope + endpoint)
-    target = tmp_path / "map.parquet"
-    requests = built(bodies)
-    with MapWriter() as writer:
-        writer.add(requests)
+    target, rows = tmp_path / "map.parquet", tmp_path / "rows.parquet"
+    hashes = [sha256_hex(body.encode()) for body in bodies]
+    asked = [(n // 3 + 1, n % 3 + 1) for n in range(len(bodies))]  # row and condition
+    store_rows(rows, len(bodies))
+    with MapWriter(rows) as writer:
+        writer.add([custom_id(*each, 1, "f" * 8).encode() for each in asked], [each.encode() for each in hashes])
+        writer.place([(n + 1, 1, len(bodies[2 * n : 2 * n + 2])) for n in range((len(bodies) + 1) // 2)])
         finished = writer.finish(target, scope, endpoint)
-    found = duckdb.execute(
-        "SELECT custom_id, draw, request_key FROM read_parquet(?) ORDER BY shard, line", [str(target)]
-    )
     drawn: Counter[str] = Counter()
     expected = []
-    for request in requests:
-        drawn[request.body_sha256] += 1
-        draw = drawn[request.body_sha256]
-        expected.append((request.custom_id, draw, request_key(scope, endpoint, request.body_sha256, draw)))
-    assert found.fetchall() == expected
+    for n, ((row, condition), hashed) in enumerate(zip(asked, hashes, strict=True)):
+        drawn[hashed] += 1
+        draw, name = drawn[hashed], custom_id(row, condition, 1, "f" * 8)
+        key = request_key(scope, endpoint, hashed, draw)
+        expected.append((name, row, f"row {row}", condition, 1, draw, key, n // 2 + 1, n % 2 + 1))
+    assert duckdb.read_parquet(str(target)).fetchall() == expected
     assert (finished.requests, finished.distinct) == (len(bodies), len(set(bodies)))
-    assert len({key for *_, key in expected}) == len(bodies)
+    assert len({each[6] for each in expected}) == len(bodies)
+
+
+@pytest.mark.parametrize("replicates", [1, 3])
+@pytest.mark.parametrize("equal", [False, True])
+def test_a_map_is_the_same_however_rows_are_found(tmp_path: Path, replicates: int, equal: bool) -> None:
+    """By their place where every row is asked equally often; else by a join."""
+    asked = [
+        (row, condition, replicate) for row in range(1, 700) for condition in (2, 11) for replicate in
+        range(1, replicates + 1)
+    ]  # fmt: skip
+    hashes = [sha256_hex(f"{row % 50 if equal else row} {condition}".encode()) for row, condition, _ in asked]
+    store_rows(tmp_path / "rows.parquet", 699)
+    found = []
+    for each in (2 * replicates, None):
+        with MapWriter(tmp_path / "rows.parquet", replicates=replicates, each=each) as writer:
+            for part in (slice(0, 500), slice(500, None)):
+                names = [custom_id(*one, "f" * 8).encode() for one in asked[part]]
+                writer.add(names, [one.encode() for one in hashes[part]])
+            writer.place([(1, 1, 600), (2, 1, len(asked) - 600)])
+            assert writer.finish(tmp_path / "map.parquet", "s", "e").distinct == len(set(hashes))
+        found.append(duckdb.execute("SELECT * FROM read_parquet(?)", [str(tmp_path / "map.parquet")]).fetchall())
+    assert found[0] == found[1]
+    assert [row[0] for row in found[0]] == [custom_id(*one, "f" * 8) for one in asked]
+
+
+def test_requests_that_were_not_placed_are_no_map(tmp_path: Path) -> None:
+    store_rows(tmp_path / "rows.parquet", 1)
+    with MapWriter(tmp_path / "rows.parquet") as writer:
+        writer.add([b"0000001-1-1-ffffffff"], [b"0" * 64])
+        with pytest.raises(AssertionError):
+            writer.finish(tmp_path / "map.parquet", "s", "e")
 
 
 def test_a_request_key_is_pinned() -> None:

@@ -1,6 +1,7 @@
 """Cutting into request files keeps every line, its order and both limits; a plan comes back from its manifest."""
 
 import hashlib
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchflow.plan.folder import RunFolder
+from batchflow.plan.lines import Lines
 from batchflow.plan.model import Plan, SourceFacts, read_plan
 from batchflow.plan.project import again_of, name_run
 from batchflow.plan.shards import Place, ShardCutter, shard_name
@@ -55,6 +57,36 @@ def test_shards_keep_order_count_bytes_and_both_limits(
         assert hashlib.sha256(content).hexdigest() == shard.sha256
     for line, place in zip(lines, places, strict=True):
         assert contents[place.shard - 1].split(b"\n")[place.line - 1] + b"\n" == line
+
+
+BODIES = st.lists(st.tuples(st.binary(max_size=20), st.sampled_from("ab"), st.integers(1, 30_000)), max_size=40)
+
+
+@quick
+@given(BODIES, st.integers(1, 7), st.integers(120, 300), st.booleans())
+def test_many_lines_go_where_each_would(
+    folder: RunFolder, bodies: list[tuple[bytes, str, int]], requests: int, bytes_: int, brings: bool
+) -> None:
+    found = []
+    for together in (True, False):
+        fresh(folder)
+        spans: list[Place] = []
+        with ShardCutter(folder, 1, requests=requests, bytes_=bytes_) as cutter:
+            for group, same in groupby(enumerate(bodies), key=lambda each: each[1][1]):
+                numbered = list(same)
+                names = [f"{number:07d}".encode() for number, _ in numbered]
+                lines = Lines.of('/v1/e\u0301"', names, [body for _, (body, *_) in numbered])
+                inputs = [brought for _, (*_, brought) in numbered] if brings else [1] * len(names)
+                if together:
+                    for span in cutter.add_all(lines, group=group, inputs=inputs if brings else ()):
+                        spans += [Place(span.shard, span.line + more) for more in range(span.lines)]
+                else:
+                    for place, each in enumerate(inputs):
+                        line = lines.joined(place, place + 1)
+                        assert len(line) == lines.sizes[place]
+                        spans.append(cutter.add(line, group=group, inputs=each))
+            found.append((spans, cutter.close()))
+    assert found[0] == found[1]
 
 
 @quick

@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchflow.errors import InvalidInput
-from batchflow.identity import JsonNumber, json_bytes
+from batchflow.identity import JsonNumber, json_bytes, json_text
+from batchflow.prompts.assemble import escape_texts
 from batchflow.prompts.body import Text
 from batchflow.prompts.compile import Template, compile_template
 from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_json_template
 from batchflow.prompts.json_reader import JsonReader
+from batchflow.prompts.logic import Program
+from batchflow.prompts.template import LogicSlot, RowFaults
 
 COLUMNS = ("Description", "First Name", "n")
 TEMPLATE = r"""{
@@ -31,7 +34,7 @@ TEMPLATE = r"""{
 
 text = st.one_of(
     st.text(max_size=30),  # surrogates included
-    st.text(st.sampled_from('{}"\\\x00\x1f\x7f\x85\u2028\u2029\r\n\t😀{{%}}#'), max_size=20),
+    st.text(st.sampled_from('{}"\\\x00\x1f\x7f\x85\u2028\u2029\r\n\t😀{{%}}#\U0010ffff'), max_size=20),
     st.sampled_from(["{{Description}}", "{% if x %}", "{{ 1/0 }}", '"}', "\\u0041"]),
 )
 numbers = st.one_of(st.integers().map(str), st.floats(allow_nan=False, allow_infinity=False).map(repr))
@@ -90,6 +93,61 @@ def _joined(value: Any) -> Any:
 def test_a_chunk_is_its_parts(template: Template, table: list[dict[str, str]], cut: int) -> None:
     rendered = [body for part in (table[:cut], table[cut:]) for body in template.render(columnwise(part), len(part))]
     assert template.render(columnwise(table), len(table)) == rendered
+
+
+@given(st.lists(text, max_size=8))
+def test_a_column_is_escaped_as_its_cells_are(cells: list[str]) -> None:
+    assert escape_texts(cells) == [json_text(cell)[1:-1].encode() for cell in cells]
+
+
+def test_every_character_is_escaped_alike() -> None:
+    every = [chr(code) for code in range(0x110000)]
+    for first in range(0, len(every), 0x100):
+        cells = every[first : first + 0x100]
+        assert escape_texts(cells) == [json_text(cell)[1:-1].encode() for cell in cells], hex(first)
+
+
+LOGIC = (
+    "{{ Description | upper }}",
+    "{{ n | float + 1 }} {{ row['First Name'] }}",
+    "{{ row.values() | list | length }}{{ row | length }}",
+    "{% set x = 1 %}{% if Description %}{% set x = 2 %}{% endif %}{{ x }}{{ n }}",
+    "{% set Description = Description | trim %}{{ Description }}{{ row.Description }}",
+    "{% for letter in Description %}{{ loop.index }}{{ letter }}{% set y = letter %}{{ y }}{% endfor %}",
+    "{% macro m(x) %}<{{ x }}{{ n }}>{% endmacro %}{{ m(Description) }}",
+    "{% block b %}{{ row.n }}{% endblock %}",
+    "{{ n | int // (Description | length) }}",
+    "{% filter lower %}{{ Description }}{% endfilter %}{% with z = n %}{{ z }}{% endwith %}\r\n",
+    "{{ '\U0010ffff' }}{{ Description }}",
+    "{{ Description or none }}",
+)
+
+
+@pytest.mark.parametrize("source", LOGIC)
+@settings(max_examples=60, deadline=None)
+@given(rows)
+def test_many_rows_give_what_each_gives(source: str, table: list[dict[str, str]]) -> None:
+    body = body_from_mapping({"model": "m", "messages": [{"role": "user", "content": source}]})
+    template = compile_template(body, COLUMNS)
+
+    def outcome() -> object:
+        try:
+            return template.render(columnwise(table), len(table))
+        except RowFaults as faults:
+            return faults.faults
+
+    together = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Program, "texts", lambda *_: None)
+        assert together == outcome()
+
+
+def test_many_rows_are_rendered_in_one_go() -> None:
+    """The slow path must not be the one that everything takes."""
+    for source in LOGIC[:6]:
+        body = body_from_mapping({"model": "m", "messages": [{"role": "user", "content": source}]})
+        (slot, *_) = (each for each in compile_template(body, COLUMNS).slots if isinstance(each, LogicSlot))
+        assert slot.program.texts({name: ["1", "2"] for name in slot.columns}, 2) is not None
 
 
 @settings(max_examples=100, deadline=None)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from batchflow.errors import DataError
 from batchflow.files import sha256_of
 from batchflow.sources.columns import RESULTS_RESERVED, ROWS_RESERVED, resolve
+from batchflow.sources.database import connection
 from batchflow.sources.delimited import import_rows, inspect
 from batchflow.sources.delimited_rows import DelimitedRows
-from batchflow.sources.importing import Target
+from batchflow.sources.importing import Target, as_hashed
 from batchflow.sources.rows import Rows
 from batchflow.sources.scan import Scanner
 from batchflow.sources.table import Reading
@@ -131,6 +132,19 @@ def test_resolved_names_are_free_and_stay(names: list[str]) -> None:
         assert len(set(lower)) == len(names)
         assert not set(lower) & reserved
         assert resolve(resolved, reserved) == resolved
+
+
+def test_every_character_is_hashed_as_python_writes_it() -> None:
+    """Rows are hashed as JSON that DuckDB writes: the same bytes as those of the definition."""
+    cells = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
+    cells += [r"\u001B", "\\\x1b", "\x00", ""]
+    with connection() as database:
+        query = "SELECT json_array(cell, NULL)::VARCHAR FROM (SELECT unnest(?) AS cell)"
+        for first in range(0, len(cells), 100_000):
+            part = cells[first : first + 100_000]
+            rows = [row for (row,) in database.execute(query, [part]).fetchall()]
+            defined = [json.dumps([cell, None], ensure_ascii=False, separators=(",", ":")) for cell in part]
+            assert as_hashed(rows).decode() == "".join("," + row for row in defined)
 
 
 def test_a_plain_file_is_left_to_the_fast_reader() -> None:

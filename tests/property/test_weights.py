@@ -1,6 +1,7 @@
 """The bound of a request is never below its tokens, exact or estimated, whatever its text; groups lose nothing."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import example, given, settings
@@ -54,6 +55,22 @@ BODIES = st.one_of(
     st.tuples(st.sampled_from([EMBEDDINGS, MODERATIONS]), INPUTS),
     st.tuples(st.just(COMPLETIONS), PROMPTS),
 )
+
+
+@quick
+@given(TEXT, TEXT, st.sampled_from([CHAT, RESPONSES, COMPLETIONS]))
+def test_what_differs_in_texts_alone_weighs_the_same_where_it_is_as_long(one: str, other: str, endpoint: str) -> None:
+    bodies: dict[str, Callable[[str], Any]] = {
+        CHAT: lambda text: {"messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]},
+        RESPONSES: lambda text: {"input": text, "instructions": text},
+        COMPLETIONS: lambda text: {"prompt": text},
+    }
+    first, second = ({"model": "gpt-4o", **bodies[endpoint](text)} for text in (one, other))
+    for exact in (False, True):
+        scale = Scale(endpoint, exact=exact)
+        if scale.by_size("gpt-4o"):
+            assert scale.weigh(first, len(json_bytes(second))) == scale.weigh(second, len(json_bytes(second)))
+    assert not Scale(EMBEDDINGS, exact=False).by_size("gpt-4o")
 
 
 def weigh(endpoint: str, body: dict[str, Any], *, exact: bool) -> Weight:

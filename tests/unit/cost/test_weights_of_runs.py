@@ -51,6 +51,25 @@ def test_the_manifest_says_what_the_files_weigh(provider: str, duplicates: str, 
         assert again == Weights(run.folder, run.plan).of(shard)
 
 
+@pytest.mark.parametrize("provider", ["local", "openai"])
+def test_a_slot_that_is_no_text_is_weighed_row_by_row(provider: str, tmp_path: Path) -> None:
+    """Equal in length, not in what they weigh: low and high detail of an image, and caps of the answer."""
+    (tmp_path / "rows.csv").write_text("id,detail,most\n1,low ,900\n2,high,100\n3,high,200\n")
+    image = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAABLAAAASwCAIAAABkQySYAAAA"
+    (tmp_path / "prompt.json").write_text(
+        '{"model": "gpt-4o", "max_tokens": {{most}}, "messages": [{"role": "user", "content": [{"type": "image_url", '
+        f'"image_url": {{"url": "{image}", "detail": "{{{{ detail | trim }}}}"}}}}]}}]}}'
+    )
+    spec = {
+        "version": 1, "name": "d", "data": {"source": "rows.csv", "id": "id"}, "template": "prompt.json",
+        "provider": provider,
+    }  # fmt: skip
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(spec))
+    run = plan_run(compile_study(load_spec(tmp_path / "experiment.yaml"))).run
+    assert summed(run.plan.weights, "output") == 1200
+    assert run.plan.weights == weigh_file(run.folder, run.plan, 1, 1)
+
+
 def test_the_estimate_is_a_quarter_of_the_bytes_that_are_sent(tmp_path: Path) -> None:
     run = built(tmp_path)
     bodies = [json.loads(line)["body"] for line in run.folder.shard("r1-00001").read_bytes().splitlines()]

@@ -12,7 +12,7 @@ from batchflow.engine.run import RunView
 from batchflow.errors import SpecError
 from batchflow.plan.study import Study, compile_study
 from batchflow.spec.load import load_spec
-from batchflow.steps import build
+from batchflow.steps import requests
 from batchflow.steps.load import Loader
 
 
@@ -67,18 +67,18 @@ def test_rows_are_rendered_few_at_a_time_where_conditions_are_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    chunk = build._chunk
+    part = requests._Builder.part
 
     def watched(*arguments: Any, **options: Any) -> Any:
-        found = chunk(*arguments, **options)
-        sizes.append(len(found[1]))
+        found = part(*arguments, **options)
+        sizes.append(len(found[1] or ()))
         return found
 
-    monkeypatch.setattr(build, "_chunk", watched)
+    monkeypatch.setattr(requests._Builder, "part", watched)
     table = "id,word\n" + "".join(f"{number},w\n" for number in range(50))
     design = {"factors": {"a": list(range(20)), "b": list(range(20))}, "where": ["a >= 0"], "replicates": 2}
     assert built(tmp_path, table, design, "{{word}} {{a}} {{b}}").plan.requests == 50 * 400 * 2
-    assert max(sizes) <= build.CHUNK
+    assert max(sizes) <= requests.AT_ONCE
     sizes.clear()
     built(tmp_path, table, design | {"assign": "between"}, "{{word}} {{a}} {{b}}")
     assert len(sizes) == 1

@@ -12,7 +12,7 @@ from batchflow.plan.model import Plan, SourceFacts
 from batchflow.sinks.duckdb import BatchRow, ResponseRow, RunRow
 from batchflow.sources.columns import RESULTS_RESERVED, ROWS_RESERVED, Column, resolve
 from batchflow.sources.database import identifier, literal
-from batchflow.sources.maps import Built, MapWriter
+from batchflow.sources.first_map import MapWriter
 
 PRINT = "3f9c2a71"
 Rows = Sequence[Mapping[str, str | None]]
@@ -101,13 +101,14 @@ def _write_rows(path: Path, rows: Rows, names: Sequence[str], stored: Sequence[s
 
 
 def _write_map(folder: RunFolder, rows: int, replicates: int, per_shard: int) -> None:
-    built = []
-    for position in range(rows * replicates):
-        row, replicate = position // replicates + 1, position % replicates + 1
-        place = (position // per_shard + 1, position % per_shard + 1)
-        built.append(Built(custom_id(row, 1, replicate, PRINT), row, f"id{row}", 1, replicate, f"sha{row}", *place))
-    with MapWriter() as writer:
-        writer.add(built)
+    places = [(row, replicate) for row in range(1, rows + 1) for replicate in range(1, replicates + 1)]
+    with MapWriter(folder.rows, replicates=replicates, each=replicates) as writer:
+        writer.add(
+            [custom_id(row, 1, replicate, PRINT).encode() for row, replicate in places],
+            [f"sha{row}".encode() for row, _ in places],
+        )
+        for first in range(0, len(places), per_shard):
+            writer.place([(first // per_shard + 1, 1, len(places[first : first + per_shard]))])
         writer.finish(folder.map(1), "openai/api.openai.com", "/v1/chat/completions")
 
 
