@@ -58,6 +58,7 @@ _NAMES: Final = re.compile(
 _DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
 _BETWEEN: Final = b" ()./-"
 _ESCAPES: Final = ((rb"\n", b"  "), (rb"\t", b"  "), (rb"\r", b"  "), (rb"\"", b' "'))  # of the same length
+_OF_ESCAPES: Final = b"".join(escape for escape, _ in _ESCAPES)
 _ALL: Final = 0.8  # of a column's cells, before it is taken for one of identifiers
 
 
@@ -149,7 +150,10 @@ class Lint:
     def _look(self, columns: tuple[str, ...], filled: Sequence[bytes], offsets: Sequence[int]) -> None:
         self._used.update(dict.fromkeys(columns))
         self._cells[columns] = self._cells.get(columns, 0) + sum(map(bool, filled))
-        text = _plain(b"\n".join(filled))
+        text = b"\n".join(filled)
+        if _is_free(text):
+            return
+        text = _plain(text)
         starts: list[int] = []
         for kind, place in _hits(text):
             starts = starts or list(accumulate((len(each) + 1 for each in filled), initial=0))
@@ -195,6 +199,11 @@ class Lint:
         if numbers is None or numbers.times:
             return False
         return len(numbers.lengths) <= MOST_LENGTHS and numbers.cells >= _ALL * self._cells[columns]
+
+
+def _is_free(text: bytes) -> bool:
+    """Whether a quick look is enough: there is no @, and no run of digits that would do, escapes left out."""
+    return b"@" not in text and b"0" * _FEWEST not in text.translate(_DIGITS, _BETWEEN + _OF_ESCAPES)
 
 
 def _plain(text: bytes) -> bytes:

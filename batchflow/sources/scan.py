@@ -319,12 +319,20 @@ def survey(path: Path, delimiter: str, shown: str, *, drop_blank: bool) -> Surve
             for number, record in enumerate(islice(scanner, 2 - bool(records)), start=records):
                 samples[number] = sample(record.values)
         lf, crlf, cr = lf + outside.count(b"\n"), crlf + outside.count(b"\r\n"), cr + outside.count(b"\r")
-        lines = outside.replace(b"\r\n", b"\n").split(b"\n")
-        records += len(lines) - lines.count(b"")
+        records += _lines(outside)
         delimiters += outside.count(sign)
     plain = plain and cr == crlf and crlf in {0, lf}
     samples.pop(0, None)
     return Survey(sha256, records, delimiters, quotes, crlf > 0, plain, samples)
+
+
+def _lines(outside: bytes) -> int:
+    """Lines with something on them."""
+    text = outside.replace(b"\r\n", b"\n")
+    if text.startswith(b"\n") or b"\n\n" in text:
+        lines = text.split(b"\n")
+        return len(lines) - lines.count(b"")
+    return text.count(b"\n") + (not text.endswith(b"\n"))
 
 
 def sample(values: Sequence[str | None]) -> bytes:
