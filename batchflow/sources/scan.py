@@ -329,7 +329,7 @@ def survey(path: Path, delimiter: str, shown: str, *, drop_blank: bool) -> Surve
 def _lines(outside: bytes) -> int:
     """Lines with something on them."""
     text = outside.replace(b"\r\n", b"\n")
-    if text.startswith(b"\n") or b"\n\n" in text:
+    if not text or text.startswith(b"\n") or b"\n\n" in text:
         lines = text.split(b"\n")
         return len(lines) - lines.count(b"")
     return text.count(b"\n") + (not text.endswith(b"\n"))
