@@ -11,6 +11,11 @@ BODY: Final = b',"body":'
 TAIL: Final = b"}\n"
 
 
+def body_of(line: bytes) -> bytes:
+    """The body bytes of a request line of ours."""
+    return line[line.index(BODY) + len(BODY) : -len(TAIL)]
+
+
 def _middle(endpoint: str) -> bytes:
     return f'","method":"POST","url":{json_text(endpoint)}'.encode() + BODY
 

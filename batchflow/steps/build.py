@@ -4,7 +4,6 @@ Free to repeat until it is published. Crash windows: `build.before-publish` (a n
 command), `build.after-publish` (a run of which nothing was sent).
 """
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -15,16 +14,16 @@ from batchflow.cost.weighing import Scale
 from batchflow.errors import Fault, SetupError, SpecError
 from batchflow.journal.events import Event
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.shards import Shard, ShardCutter
+from batchflow.plan.lines import body_of
+from batchflow.plan.shards import Shard, ShardCutter, condition_of
 from batchflow.plan.study import Study
 from batchflow.prompts.personal import Finding
 from batchflow.sources.first_map import MapWriter
 from batchflow.sources.rows import Rows
 from batchflow.sources.settling import TAKEN_SHARD, Placed, SettlingWriter
 from batchflow.steps.base import StepName
-from batchflow.steps.requests import Part, parts, travels
+from batchflow.steps.requests import Inspector, Part, inspectors, parts
 from batchflow.steps.take import TAKEN_ROUND, Prior, copy_answers, finals_of
-from batchflow.steps.weigh import add_line
 
 CHUNK: Final = 2_000  # lines that find their place at a time
 HEADROOM: Final = 1.2  # request files, their map and what comes back beside them
@@ -116,7 +115,7 @@ def _build_settled(
             ShardCutter(folder, TAKEN_ROUND, requests=TAKEN_SHARD, bytes_=sys.maxsize) as taken,
             spool.path.open("rb") as handle,
         ):
-            weights = _place(settling, handle, cutter, taken, scale)
+            weights = _place(settling, handle, cutter, taken, inspectors(study, scale))
             asked, kept = cutter.close(), taken.close()
         targets = {round_: folder.map(round_) for round_, shards in ((TAKEN_ROUND, kept), (1, asked)) if shards}
         finished = settling.publish(targets, share=share)
@@ -125,7 +124,11 @@ def _build_settled(
 
 
 def _place(
-    settling: SettlingWriter, spooled: BinaryIO, cutter: ShardCutter, taken: ShardCutter, scale: Scale
+    settling: SettlingWriter,
+    spooled: BinaryIO,
+    cutter: ShardCutter,
+    taken: ShardCutter,
+    looks: Mapping[int, Inspector],
 ) -> tuple[Group, ...]:
     """Every leader's line into a file of its round; returns the weights of what is asked."""
     tally = Tally()
@@ -138,11 +141,12 @@ def _place(
             place = taken.add(line, group=str(decision.taken), serves=decision.serves)
             placed.append(Placed(decision.custom_id, TAKEN_ROUND, place.shard, place.line))
         else:
-            request = json.loads(line)
-            model, inputs = travels(request)
+            number = condition_of(decision.custom_id)
+            model, ((weight, inputs),) = looks[number].model, looks[number].look([body_of(line)])
             place = cutter.add(line, group=model, inputs=inputs, serves=decision.serves)
             placed.append(Placed(decision.custom_id, 1, place.shard, place.line))
-            add_line(tally, scale, request, line, place.shard)
+            if weight is not None:
+                tally.add(weight[0], shard=place.shard, condition=number, model=model)
         if len(placed) >= CHUNK:
             settling.place(placed)
             placed = []

@@ -87,14 +87,15 @@ class Looked(NamedTuple):
     inputs: int
 
 
-class _Inspector:
-    """Looks at bodies: none is what the provider would refuse a whole file for; and what it weighs. The template was
-    checked before, so a failure is a bug. Of bodies that differ in texts alone one of every size is looked at: they
-    weigh the same where they have as many bytes.
+class Inspector:
+    """Looks at the bodies of a cell: none is what the provider would refuse a whole file for; and what it weighs. The
+    template was checked before, so a failure is a bug. Of bodies that differ in texts alone one of every size is looked
+    at: they weigh the same where they have as many bytes.
     """
 
     def __init__(self, cell: Cell, endpoint: str, scale: Scale | None) -> None:
-        self._cell, self._endpoint, self._scale = cell, endpoint, scale
+        self.model, self._number = cell.template.model, cell.condition.number
+        self._endpoint, self._scale = endpoint, scale
         by_size = endpoint != EMBEDDINGS if scale is None else scale.by_size(cell.template.model)
         self._alike = cell.template.texts and by_size
         self._known: dict[int, Looked] = {}
@@ -110,13 +111,16 @@ class _Inspector:
 
     def _look(self, body: bytes) -> Looked:
         request: dict[str, Any] = json.loads(body)
-        model = self._cell.template.model
-        if request.get("model") != model or request.get("stream") or b"\n" in body:
-            raise AssertionError(f"a request to {model} was built wrongly")
+        if request.get("model") != self.model or request.get("stream") or b"\n" in body:
+            raise AssertionError(f"a request to {self.model} was built wrongly")
         weight = None if self._scale is None else self._scale.weigh(request, len(body))
-        return Looked(
-            None if weight is None else (weight, self._cell.condition.number), _inputs(request, self._endpoint)
-        )
+        return Looked(None if weight is None else (weight, self._number), _inputs(request, self._endpoint))
+
+
+def inspectors(study: Study, scale: Scale | None) -> dict[int, Inspector]:
+    """One for each condition, by its number."""
+    endpoint = study.spec.experiment.endpoint
+    return {cell.condition.number: Inspector(cell, endpoint, scale) for cell in study.design.cells}
 
 
 def _inputs(body: Mapping[str, Any], endpoint: str) -> int:
@@ -130,15 +134,10 @@ class Travels(NamedTuple):
     inputs: int
 
 
-def travels(request: Mapping[str, Any]) -> Travels:
-    """What decides where the request of a line travels."""
-    body = request["body"]
-    return Travels(str(body.get("model", "")), _inputs(body, request["url"]))
-
-
 def travels_of(line: bytes) -> Travels:
-    """The same of a line that nobody has read."""
-    return travels(json.loads(line))
+    """What decides where a request line travels."""
+    request = json.loads(line)
+    return Travels(str(request["body"].get("model", "")), _inputs(request["body"], request["url"]))
 
 
 class _Builder:
@@ -146,7 +145,7 @@ class _Builder:
 
     def __init__(self, study: Study, fingerprint: str, lint: Lint | None, scale: Scale | None) -> None:
         self._study, self._lint = study, lint
-        self._inspectors = [_Inspector(cell, study.spec.experiment.endpoint, scale) for cell in study.design.cells]
+        self._inspectors = list(inspectors(study, scale).values())
         replicates = range(1, study.design.spec.replicates + 1)
         self._names = [
             [custom_ids(cell.condition.number, replicate, fingerprint).encode() for replicate in replicates]

@@ -1,31 +1,23 @@
-"""Weigh request lines: as files are written, and again where their weights were not kept. Free to repeat."""
+"""Weigh request lines where their weights were not kept. Free to repeat."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 from batchflow.cost.tally import Group, Tally, by_shard
 from batchflow.cost.weighing import Scale, Weight
 from batchflow.journal.state import ShardState
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.lines import BODY, TAIL
+from batchflow.plan.lines import body_of
 from batchflow.plan.model import Plan
 from batchflow.plan.shards import condition_of, custom_id_of, readable, row_of, shard_name
 
 
-def add_line(tally: Tally, scale: Scale, request: Mapping[str, Any], line: bytes, shard: int) -> None:
-    """Add a request line of ours to the weights of its file; request: the same, read."""
-    weight = _weight(scale, request, line)
-    condition = condition_of(request["custom_id"])
-    tally.add(weight, shard=shard, condition=condition, model=_model(request))
-
-
-def _weight(scale: Scale, request: Mapping[str, Any], line: bytes) -> Weight:
-    return scale.weigh(request["body"], len(line) - line.index(BODY) - len(BODY) - len(TAIL))
-
-
-def _model(request: Mapping[str, Any]) -> str:
-    return str(request["body"].get("model", ""))
+def _weighed(scale: Scale, line: bytes) -> tuple[str, Weight]:
+    """The model that a request line of ours asks, and its weight."""
+    body = body_of(line)
+    request: dict[str, Any] = json.loads(body)
+    return str(request.get("model", "")), scale.weigh(request, len(body))
 
 
 def weigh_file(
@@ -37,7 +29,8 @@ def weigh_file(
     with readable(path), path.open("rb") as handle:
         for line in handle:
             if only is None or custom_id_of(line) in only:
-                add_line(tally, scale, json.loads(line), line, shard)
+                model, weight = _weighed(scale, line)
+                tally.add(weight, shard=shard, condition=condition_of(custom_id_of(line)), model=model)
     return tally.groups()
 
 
@@ -51,8 +44,7 @@ def weigh_rows(
     with readable(path), path.open("rb") as handle:
         for line in handle:
             if chosen(row_of(name := custom_id_of(line))):
-                request = json.loads(line)
-                found[name] = (_model(request), _weight(scale, request, line))
+                found[name] = _weighed(scale, line)
     return found
 
 
