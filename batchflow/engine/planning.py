@@ -30,7 +30,7 @@ from batchflow.sources.rows import Rows
 from batchflow.sources.table import Imported
 from batchflow.steps.build import BuiltFirst, build_first, built_event
 from batchflow.steps.forecasting import price_book
-from batchflow.steps.requests import parts
+from batchflow.steps.requests import Watch, parts, unwatched
 from batchflow.steps.take import TAKEN_ROUND, taken_events
 
 LIBRARIES = ("duckdb", "openai", "pydantic")
@@ -60,7 +60,7 @@ class Planned:
     difference: Compared | None = None
 
 
-def check_only(study: Study) -> tuple[int, tuple[Finding, ...]]:
+def check_only(study: Study, watch: Watch = unwatched) -> tuple[int, tuple[Finding, ...]]:
     """Render and check every request and write nothing; returns how many there are, and what they hold of personal
     data.
     """
@@ -68,18 +68,19 @@ def check_only(study: Study) -> tuple[int, tuple[Finding, ...]]:
     with files.scratch_folder() as scratch:
         target = scratch / "rows.parquet"
         study.import_rows(target)
-        requests = sum(len(part) for part in parts(study, Rows(target), "0" * 64, lint=lint))
+        requests = sum(len(part) for part in parts(study, Rows(target), "0" * 64, lint=lint, watch=watch))
     return requests, () if lint is None else lint.findings()
 
 
-def plan_run(study: Study, *, fresh: bool = False, hold: bool = False) -> Planned:
-    """The run of a study: the newest with its hash, or a new one. `fresh` makes another; `hold` locks it for advancing.
+def plan_run(study: Study, *, fresh: bool = False, hold: bool = False, watch: Watch = unwatched) -> Planned:
+    """The run of a study: the newest with its hash, or a new one. `fresh` makes another; `hold` locks it for advancing;
+    `watch` sees how far building is.
 
     Raises RunBusy if another run has requests of this one in flight, or somebody else advances it.
     """
     project = Project(study.spec.folder)
     with project.locked():
-        folder, new, removed = _find_or_build(study, project, fresh=fresh)
+        folder, new, removed = _find_or_build(study, project, fresh=fresh, watch=watch)
         held = lock(folder) if hold else None
         try:
             found, rounds = _as_said_today(study, view(folder)), study.spec.experiment.retry.max_rounds
@@ -130,7 +131,7 @@ def reopen(folder: RunFolder, rounds: int, *, buys: bool | None = None, busy: st
             raise
 
 
-def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunFolder, bool, list[str]]:
+def _find_or_build(study: Study, project: Project, *, fresh: bool, watch: Watch) -> tuple[RunFolder, bool, list[str]]:
     """The run, whether it is new, and the runs that were removed for it."""
     source_sha256 = study.source.digest()
     known = None if source_sha256 is None else _known_rows(study, project, source_sha256)
@@ -141,7 +142,7 @@ def _find_or_build(study: Study, project: Project, *, fresh: bool) -> tuple[RunF
     building = project.runs / f".building-{token_hex(4)}{files.PART}"
     files.make_folder(building, private=True)
     try:
-        folder, new = _build(study, project, RunFolder(building), fresh=fresh)
+        folder, new = _build(study, project, RunFolder(building), fresh=fresh, watch=watch)
     finally:
         files.remove_folder(building)
     return folder, new, _remove_unsent(project, study, keep=folder)
@@ -197,7 +198,7 @@ def _was_sent(folder: RunFolder) -> bool:
     return state.sent or TAKEN_ROUND in state.rounds
 
 
-def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) -> tuple[RunFolder, bool]:
+def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool, watch: Watch) -> tuple[RunFolder, bool]:
     imported = study.import_rows(building.rows)
     fingerprint = study.fingerprint(imported.sha256)
     found = _usable(project, fingerprint, fresh=fresh)
@@ -205,7 +206,7 @@ def _build(study: Study, project: Project, building: RunFolder, *, fresh: bool) 
         return found, False
     reuse = neighbours.FRESH if fresh else study.spec.experiment.reuse
     priors = neighbours.priors(project, study.target.scope) if reuse == "project" else []
-    built = build_first(study, building, Rows(building.rows), fingerprint, priors)
+    built = build_first(study, building, Rows(building.rows), fingerprint, priors, watch=watch)
     replaced = found if found is not None and _replaceable(project, view(found)) else None
     again = max((again_of(folder.run) for folder in project.same(fingerprint) if folder != replaced), default=0) + 1
     run = name_run(study.spec.experiment.name, fingerprint, again)

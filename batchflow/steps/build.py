@@ -22,7 +22,7 @@ from batchflow.sources.first_map import MapWriter
 from batchflow.sources.rows import Rows
 from batchflow.sources.settling import TAKEN_SHARD, Placed, SettlingWriter
 from batchflow.steps.base import StepName
-from batchflow.steps.requests import Inspector, Part, inspectors, parts
+from batchflow.steps.requests import Inspector, Part, Watch, inspectors, parts, unwatched
 from batchflow.steps.take import TAKEN_ROUND, Prior, copy_answers, finals_of
 
 CHUNK: Final = 2_000  # lines that find their place at a time
@@ -43,7 +43,13 @@ class BuiltFirst(NamedTuple):
 
 
 def build_first(
-    study: Study, folder: RunFolder, rows: Rows, fingerprint: str, priors: Sequence[Prior] = ()
+    study: Study,
+    folder: RunFolder,
+    rows: Rows,
+    fingerprint: str,
+    priors: Sequence[Prior] = (),
+    *,
+    watch: Watch = unwatched,
 ) -> BuiltFirst:
     """Write the request files and the maps: of what is asked, and of what `priors` have the final answers to."""
     files.make_folder(folder.requests)
@@ -52,7 +58,7 @@ def build_first(
     scale = Scale(study.spec.experiment.endpoint, exact=not study.target.simulated)
     settled = bool(priors) or study.spec.experiment.duplicates == "share"
     # what is taken over is not weighed: there the lines that are asked are weighed as they find their place
-    built_parts = parts(study, rows, fingerprint, lint=lint, scale=None if settled else scale)
+    built_parts = parts(study, rows, fingerprint, lint=lint, scale=None if settled else scale, watch=watch)
     rendered = _watched(folder, rows.count, built_parts)
     built = _build_settled(study, folder, rendered, priors, scale) if settled else _build_plain(study, folder, rendered)
     if not built.requests:

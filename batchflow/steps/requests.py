@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from batchflow.cost.weighing import Scale, Weight
 from batchflow.errors import DataError, Fault
@@ -24,6 +24,11 @@ BYTES_AT_ONCE: Final = 30_000_000  # of them, what the template itself brings
 SHOWN_FAULTS: Final = 20
 ALL_ROWS: Final = ((1, None),)
 T = TypeVar("T")
+Watch: TypeAlias = Callable[[int, int], None]  # told how many rows are done, and of how many
+
+
+def unwatched(done: int, rows: int) -> None:
+    """Where nobody wants to know."""
 
 
 class Asked(NamedTuple):
@@ -267,9 +272,10 @@ def parts(
     lint: Lint | None = None,
     ranges: Iterable[tuple[int, int | None]] = ALL_ROWS,
     scale: Scale | None = None,
+    watch: Watch = unwatched,
 ) -> Iterator[Part]:
     """Every request of round 1 in row order, rendered and checked. lint: sees what rows bring into them. ranges: the
-    rows that are looked at, first and last of each. scale: weighs each request.
+    rows that are looked at, first and last of each. scale: weighs each request. watch: sees how far it is.
 
     Raises DataError with the rows that cannot be asked, SpecError for a condition of the design that fails.
     """
@@ -283,6 +289,7 @@ def parts(
             found, part = builder.part(chunk, assignment.of(chunk))
             count += len(found)
             faults += found[: SHOWN_FAULTS - len(faults)]
+            watch(chunk.first_row + chunk.count - 1, rows.count)
             if part is not None and not faults:
                 yield part
     if faults:
