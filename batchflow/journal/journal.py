@@ -6,7 +6,6 @@ Before every append the file is compared with what this writer left: foreign gro
 
 import json
 import os
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +159,8 @@ class Journal:
 
 
 def _writer() -> Event:
+    import socket  # noqa: PLC0415 - readers need none
+
     return Event(
         "writer",
         {
