@@ -9,7 +9,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
 import threading
@@ -60,7 +59,7 @@ def sync_folder(path: Path) -> None:
 
 def temporary_for(path: Path) -> Path:
     """A fresh name beside the final one, for a library that writes the file itself; then `publish` it."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}{PART}")
 
 
 def publish(temporary: Path, final: Path) -> None:
@@ -267,7 +266,7 @@ def copy_in(source: Path, target: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Delete a folder of ours; renamed first, so that a crash never leaves half of it under its name."""
-    doomed = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    doomed = path.with_name(f".{path.name}.{os.urandom(4).hex()}{PART}")
     with explained(path), suppress(FileNotFoundError):
         path.rename(doomed)
         shutil.rmtree(doomed)

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 
 from batchflow import __version__, failpoints, files
 from batchflow.errors import JournalDamaged, RunBusy
@@ -164,7 +163,7 @@ def _writer() -> Event:
     return Event(
         "writer",
         {
-            "writer": token_hex(8),
+            "writer": os.urandom(8).hex(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "boot": _boot_id(),
