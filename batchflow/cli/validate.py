@@ -25,7 +25,7 @@ def validate(
     """
     from batchflow.engine.finding import spec_path
     from batchflow.engine.other_runs import workshop
-    from batchflow.engine.planning import check_only
+    from batchflow.engine.previewing import check_only
     from batchflow.plan.study import compile_study
     from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec
