@@ -12,7 +12,7 @@ from pathlib import Path
 
 from batchflow import __version__, failpoints, files
 from batchflow.errors import JournalDamaged, RunBusy
-from batchflow.journal.events import JOURNAL_VERSION, Event, decode, encode
+from batchflow.journal.events import JOURNAL_VERSION, Event, decode, recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,10 @@ class Journal:
         if self._broken:
             raise JournalDamaged(f"an earlier append to {self.path} failed; nothing more is recorded by this process")
         self.check_writer()
-        lines = [encode(event, self._count + offset) for offset, event in enumerate(events)]
-        if not lines:
+        kept = [recorded(event, self._count + offset) for offset, event in enumerate(events)]
+        if not kept:
             return ()
-        content = b"".join(lines)
+        content = b"".join(line for line, _ in kept)
         failpoints.hit("journal.before-append")
         if failpoints.armed("journal.torn-append"):
             self._file.write_torn(content[: len(content) // 2])
@@ -149,9 +149,9 @@ class Journal:
         self._broken = False
         if not alone:
             raise self._busy()
-        self._count += len(lines)
+        self._count += len(kept)
         failpoints.hit("journal.after-append")
-        return tuple(decode(line[:-1]) for line in lines)
+        return tuple(event for _, event in kept)
 
     def close(self) -> None:
         self._file.close()
