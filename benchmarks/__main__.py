@@ -79,7 +79,7 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     told = _parsed(arguments)
-    cases = [case for case in CASES if case.name in told.only or not told.only]
+    cases = [case for case in CASES if case.name in told.only or (not told.only and (case.quick or not told.quick))]
     try:
         with tempfile.TemporaryDirectory(prefix="batchflow-bench-", dir=told.place) as place:
             lab = Lab(Path(place), told.rounds or (QUICK_ROUNDS if told.quick else ROUNDS))

@@ -79,8 +79,8 @@ def content(number: int, *, objects: bool) -> str:
         text = json.dumps({"why": why, "choice": choice, "score": 1 + number % 7})
     else:
         text = (
-            f"The image that I find the most appealing is '{choice}' (number {number}). Its colours are warm, the shape "
-            'is easy to read from afar, and it would look "right" on a shelf at home.\nNext to it the others look '
+            f"The image that I find the most appealing is '{choice}' (number {number}). Its colours are warm, a shape "
+            'is easy to read from afar, it would look "right" on a shelf at home.\nNext to it the others look '
             "ordinary; I would buy it for my friends, too: très chic."
         )
     return json.dumps(text)[1:-1]

@@ -87,24 +87,26 @@ def list_pages(port: str, ticks: str) -> None:
     connection.close()
 
 
-def upload(port: str, path: str) -> None:
-    """Send a file as the body of a POST."""
+def upload(port: str, path: str, times: str) -> None:
+    """Send a file as the body of a POST, so many times."""
     connection = http.client.HTTPConnection("127.0.0.1", int(port))
-    with Path(path).open("rb") as handle:
-        size = {"Content-Length": str(Path(path).stat().st_size)}
-        connection.request("POST", "/v1/files", body=handle, headers=size)
-        connection.getresponse().read()
+    size = {"Content-Length": str(Path(path).stat().st_size)}
+    for _ in range(int(times)):
+        with Path(path).open("rb") as handle:
+            connection.request("POST", "/v1/files", body=handle, headers=size)
+            connection.getresponse().read()
     connection.close()
 
 
-def download(port: str, size: str, target: str) -> None:
-    """Write what a GET brings to a file."""
+def download(port: str, size: str, target: str, times: str) -> None:
+    """Write what a GET brings to a file, so many times."""
     connection = http.client.HTTPConnection("127.0.0.1", int(port))
-    connection.request("GET", f"/v1/files/{size}/content")
-    response = connection.getresponse()
-    with Path(target).open("wb") as handle:
-        while piece := response.read(PIECE):
-            handle.write(piece)
+    for _ in range(int(times)):
+        connection.request("GET", f"/v1/files/{size}/content")
+        response = connection.getresponse()
+        with Path(target).open("wb") as handle:
+            while piece := response.read(PIECE):
+                handle.write(piece)
     connection.close()
 
 

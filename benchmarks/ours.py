@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import batchflow.cli  # noqa: F401 - the settings of the program
 from batchflow.journal.events import Event
 
 BATCHES: Final = 10_000
@@ -98,15 +99,19 @@ def poll(port: str, ticks: str, last: str) -> None:
         assert len(step.perform(task).batches) == int(last)
 
 
-def upload(port: str, path: str) -> None:
-    """Bring a request file to the provider."""
-    assert _provider(port).upload(Path(path), "requests.jsonl").id
+def upload(port: str, path: str, times: str) -> None:
+    """Bring a request file to the provider, so many times."""
+    provider = _provider(port)
+    for _ in range(int(times)):
+        assert provider.upload(Path(path), "requests.jsonl").id
 
 
-def download(port: str, size: str, target: str) -> None:
-    """Bring a result file home."""
-    with Path(target).open("wb") as handle:
-        handle.writelines(_provider(port).download(size))
+def download(port: str, size: str, target: str, times: str) -> None:
+    """Bring a result file home, so many times."""
+    provider = _provider(port)
+    for _ in range(int(times)):
+        with Path(target).open("wb") as handle:
+            handle.writelines(provider.download(size))
 
 
 OURS: Final[Mapping[str, Callable[..., None]]] = {
