@@ -5,7 +5,6 @@ terminal alone, status 1 only where something is badly wrong.
 """
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.lab import SMALL, Lab
-from benchmarks.measuring import bytecode
 from benchmarks.paths import CASES, Case
 from benchmarks.plot import svg
 from benchmarks.report import PLOT, Result, line, page
@@ -80,12 +78,9 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     told = _parsed(arguments)
     cases = [case for case in CASES if case.name in told.only or (not told.only and (case.quick or not told.quick))]
-    try:
-        with tempfile.TemporaryDirectory(prefix="batchflow-bench-", dir=told.place) as place:
-            lab = Lab(Path(place), told.rounds or (QUICK_ROUNDS if told.quick else ROUNDS))
-            return _quick(lab, cases, told.rows) if told.quick else _full(lab, told, cases)
-    finally:
-        shutil.rmtree(bytecode(), ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="batchflow-bench-", dir=told.place) as place:
+        lab = Lab(Path(place), told.rounds or (QUICK_ROUNDS if told.quick else ROUNDS))
+        return _quick(lab, cases, told.rows) if told.quick else _full(lab, told, cases)
 
 
 if __name__ == "__main__":

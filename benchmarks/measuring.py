@@ -4,8 +4,10 @@ compared take turns, so that what else the machine does meets all of them.
 The peak that the kernel tells includes the instant of the fork: whoever measures must stay small itself.
 """
 
+import atexit
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -51,7 +53,9 @@ class Usage:
 @cache
 def bytecode() -> str:
     """A folder for compiled modules, so that nobody's first start is compared with another's second."""
-    return mkdtemp(prefix="batchflow-bytecode-")
+    folder = mkdtemp(prefix="batchflow-bytecode-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def environment() -> dict[str, str]:
