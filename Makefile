@@ -36,10 +36,8 @@ faults:          ## every fault of tests/faults against the runner; writes the t
 mutate:          ## apply each patch of tests/mutations to a copy; each must be killed
 	$(BIN)/python -m tests.mutations
 
-bench:           ## rows end to end, exported, and through the local server alone: seconds and peak memory
-	$(BIN)/python -m benchmarks.end_to_end 10000 100000
-	$(BIN)/python -m benchmarks.export 20000 200000
-	$(BIN)/python -m benchmarks.server 5000 50000
+bench:           ## every path against its limit at a million rows: benchmarks/report.md and its plot; BENCH="--quick": few rows
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lock:            ## development versions, without addresses
 	$(BIN)/uv lock

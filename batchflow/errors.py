@@ -25,6 +25,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import ClassVar
 
 
@@ -245,18 +246,20 @@ _SECRET_TEXT = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}|(?<=[Bb]earer )[^\s\"',;]+")
 _REDACTED = "[redacted]"
 
 
+@lru_cache
+def _names_a_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name.upper()) is not None
+
+
 def redactor(*, forms: bool = True) -> Callable[[str], str]:
     """A function that takes secrets out of many texts, built from the environment as it is now.
 
     forms: also what only looks like a secret (`sk-…` keys, bearer tokens); without it, as for the words of a model,
     only the values of environment variables that are named like one go.
     """
-    values = {
-        value
-        for name, value in os.environ.items()
-        if len(value) >= 8 and _SECRET_NAME.search(name.upper())  # noqa: PLR2004 - shorter values would blank common words
-    }
-    secrets = sorted(values, key=len, reverse=True)  # the longest first: a secret may begin with another one
+    values = {os.environ[name] for name in os.environ if _names_a_secret(name)}
+    worth = [value for value in values if len(value) >= 8]  # noqa: PLR2004 - shorter ones would blank common words
+    secrets = sorted(worth, key=len, reverse=True)  # the longest first: a secret may begin with another one
 
     def clean(text: str) -> str:
         for secret in secrets:

@@ -9,7 +9,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
 import threading
@@ -60,7 +59,7 @@ def sync_folder(path: Path) -> None:
 
 def temporary_for(path: Path) -> Path:
     """A fresh name beside the final one, for a library that writes the file itself; then `publish` it."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}{PART}")
 
 
 def publish(temporary: Path, final: Path) -> None:
@@ -188,12 +187,12 @@ class AppendFile:
             return self._grew()
 
     def _grew(self) -> bool:
-        return os.fstat(self._handle).st_size != self.length or not self._same_file()
-
-    def _same_file(self) -> bool:
-        with suppress(FileNotFoundError):
-            return self.path.stat().st_ino == os.fstat(self._handle).st_ino
-        return False
+        ours = os.fstat(self._handle)
+        try:
+            there = os.stat(self.path).st_ino  # noqa: PTH116 - before every append, at half the cost
+        except FileNotFoundError:
+            return True
+        return ours.st_size != self.length or there != ours.st_ino
 
     def truncate(self, length: int) -> None:
         os.ftruncate(self._handle, length)
@@ -285,7 +284,7 @@ def copy_in(source: Path, target: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Delete a folder of ours; renamed first, so that a crash never leaves half of it under its name."""
-    doomed = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    doomed = path.with_name(f".{path.name}.{os.urandom(4).hex()}{PART}")
     with explained(path), suppress(FileNotFoundError):
         path.rename(doomed)
         shutil.rmtree(doomed)

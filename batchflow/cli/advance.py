@@ -11,7 +11,6 @@ from typing import Any
 
 from batchflow.cli import render
 from batchflow.cli.signals import Interruptible
-from batchflow.engine.finding import find_run, spec_path
 from batchflow.errors import BatchflowError, ExitStatus, RunBusy, SetupError, UsageError
 
 CANCELLED = "This run was cancelled. "
@@ -36,6 +35,7 @@ def reopened(argument: str, *, buys: bool | None = None, busy: str = "", same: b
     buys: whether the command is about to send; None: where something waits for it. busy: the way out of a run that
     another process advances. same: refuse a spec that asks something else than its newest run.
     """
+    from batchflow.engine.finding import find_run, spec_path
     from batchflow.engine.planning import reopen
     from batchflow.plan.copies import SPEC_NAME
     from batchflow.plan.target import resolve
@@ -176,8 +176,7 @@ class Advance:
     def _confirm(self, *, yes: bool) -> None:
         """Nothing leaves the machine unasked; what was agreed to once is only fetched."""
         from batchflow.steps.forecasting import unsent
-        from batchflow.steps.summary import owed_now
-        from batchflow.steps.take import reused
+        from batchflow.steps.summary import owed_now, reused
 
         target, view = self._order.target, self._view
         waiting = sum(shard.lines for shard in unsent(view.state))
@@ -324,6 +323,8 @@ class Advance:
 
     def _named(self, *, ended: bool) -> Path:
         """What the next command is given: the words of this one, where they lead to this run, else its folder."""
+        from batchflow.engine.finding import find_run
+
         named: Path = self._order.named
         folder: Path = self._view.folder.path
         if not ended:

@@ -22,6 +22,7 @@ from batchflow.cli.init import init
 from batchflow.cli.load import load
 from batchflow.cli.make_batch_file import make_batch_file
 from batchflow.cli.pdf2text import pdf2text
+from batchflow.cli.plain import PlainCommand, PlainGroup
 from batchflow.cli.plan import plan
 from batchflow.cli.preview import preview
 from batchflow.cli.rest import rest
@@ -45,6 +46,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     name="batchflow",
+    cls=PlainGroup,
     context_settings=HELP,
     help="Ask an LLM about every row of a table, through a Batch API: declared in YAML, resumable, bought once.",
     no_args_is_help=True,
@@ -61,14 +63,14 @@ DECK = (
 )
 
 for command in (*COMMANDS, *DECK):
-    app.command()(command)
+    app.command(cls=PlainCommand)(command)
 app.add_typer(serve_app, name="serve")
 
 utils = typer.Typer(
     help="Tools: config, display, chat-complete, rest, pdf2text.", no_args_is_help=True, rich_markup_mode=None
 )
 for tool in (config, display, chat_complete, rest, pdf2text):
-    utils.command()(tool)
+    utils.command(cls=PlainCommand)(tool)
 app.add_typer(utils, name="utils")
 # what they have not sent goes without saying
 _NEVER_SEND = frozenset(

@@ -8,7 +8,6 @@ import typer
 from batchflow.cli import render
 from batchflow.cli.options import Json, NamedRunArgument
 from batchflow.cli.signals import Interruptible
-from batchflow.engine.finding import find_run
 from batchflow.errors import UsageError
 
 BUSY = "stop that process first (Ctrl-C is harmless: what is at the provider goes on)"
@@ -24,6 +23,7 @@ def forget(
 
     Never one that has a batch at the provider.
     """
+    from batchflow.engine.finding import find_run
     from batchflow.engine.forgetting import forget as delete
     from batchflow.engine.forgetting import hold
 

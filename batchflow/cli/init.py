@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from batchflow import files
 from batchflow.cli import render
 from batchflow.cli.options import Json
 from batchflow.errors import UsageError
@@ -62,6 +61,8 @@ def _contents(example: str | None) -> dict[str, bytes]:
 
 def _write(folder: Path, contents: Mapping[str, bytes], command: str) -> None:
     """Write all files, or none if one of them is there already."""
+    from batchflow import files
+
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, not a folder", hint=f"name a folder: {command}")
     taken = [name for name in contents if (folder / name).exists()]

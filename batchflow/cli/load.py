@@ -7,7 +7,6 @@ import typer
 
 from batchflow.cli import render
 from batchflow.cli.options import Json, RunArgument
-from batchflow.engine.finding import find_run
 from batchflow.errors import ExitStatus
 
 
@@ -24,6 +23,7 @@ def load(
     Exits with the run's own status.
     """
     from batchflow.cli.report import outcome_table, run_json
+    from batchflow.engine.finding import find_run
     from batchflow.engine.rebuild import load_run
     from batchflow.engine.run import view
     from batchflow.steps.load import Loader

@@ -7,7 +7,6 @@ from batchflow.cli import render
 from batchflow.cli.choice import RowOptions
 from batchflow.cli.money import beside_text, forecast_text, share_text
 from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
-from batchflow.engine.finding import spec_path
 
 SHOWN_CELLS = 40
 _BEGUN = {  # by the state of the run: whose the numbers of the cost are
@@ -31,6 +30,7 @@ def plan(
 
     Shows the DAG with its state, the shards and their sizes. Needs no key.
     """
+    from batchflow.engine.finding import spec_path
     from batchflow.spec.load import load_spec
     from batchflow.steps.forecasting import FirstRound, price_book
 
@@ -106,8 +106,7 @@ def _review(study: Any, run: Any) -> None:
 def describe(run: Any, planned: Any, cost: Any) -> dict[str, Any]:
     """The plan of a run with its state, as --json shows it. cost: the forecast of what it asks."""
     from batchflow.steps.dag import nodes
-    from batchflow.steps.summary import state_of
-    from batchflow.steps.take import reused
+    from batchflow.steps.summary import reused, state_of
 
     plan_, state, forecast = run.plan, run.state, cost.whole.to_json()
     cells = {number: each.real or each for number, each in cost.of_conditions().items()}

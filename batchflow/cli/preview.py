@@ -12,7 +12,6 @@ import typer
 from batchflow.cli import render
 from batchflow.cli.choice import RowOptions
 from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
-from batchflow.engine.finding import spec_path
 
 MOST = 1_000
 TALLEST = 24  # lines of one text on a terminal; elsewhere nothing is cut
@@ -40,6 +39,7 @@ def preview(
     exact lines that would be sent. --sample, --seed, --ids and --where: prompts of
     a run that asks only these rows.
     """
+    from batchflow.engine.finding import spec_path
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.previewing import preview_study
     from batchflow.plan.study import compile_study

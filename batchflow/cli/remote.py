@@ -1,6 +1,6 @@
 """What is said of a run's files at the provider: how long they are kept, what was deleted, what is left and why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from batchflow.cli import render
@@ -11,7 +11,6 @@ SHOWN = 3  # reasons that people are shown
 
 def remote_json(state: RunState, *, deletes: bool) -> dict[str, Any]:
     """What the journal says of the files there. deletes: whether the spec wants them deleted."""
-    from batchflow.steps.delete import remaining
     from batchflow.steps.expiry import expiries, is_confirmed
 
     asked = list(expiries(state))
@@ -22,7 +21,7 @@ def remote_json(state: RunState, *, deletes: bool) -> dict[str, Any]:
             "shard": copy.shard.name,
             "why": why or state.left.get(copy.file_id),
         }
-        for copy, why in (remaining(state) if deletes else ())
+        for copy, why in (_remaining(state) if deletes else ())
     ]
     return {
         "expiring": len(asked),
@@ -32,10 +31,21 @@ def remote_json(state: RunState, *, deletes: bool) -> dict[str, Any]:
     }
 
 
-def remote_text(record: Mapping[str, Any]) -> list[str]:
-    """The same for people; nothing where nothing was wanted."""
+def _remaining(state: RunState) -> Iterator[tuple[Any, str]]:
+    from batchflow.steps.delete import remaining
+
+    return remaining(state)
+
+
+def _unfinished(reasons: dict[str | None, list[str]]) -> list[str] | None:
+    """The files that wait for the end of the run, taken out of all."""
     from batchflow.steps.delete import UNFINISHED
 
+    return reasons.pop(UNFINISHED, None)
+
+
+def remote_text(record: Mapping[str, Any]) -> list[str]:
+    """The same for people; nothing where nothing was wanted."""
     lines = []
     if record["unconfirmed"]:
         asked = render.plural(record["expiring"], "file")
@@ -48,7 +58,7 @@ def remote_text(record: Mapping[str, Any]) -> list[str]:
     reasons: dict[str | None, list[str]] = {}
     for file in record["left"]:
         reasons.setdefault(file["why"], []).append(file["file_id"])
-    if waiting := reasons.pop(UNFINISHED, None):
+    if reasons and (waiting := _unfinished(reasons)):
         lines.append(f"To be deleted there when the run has ended: {render.plural(len(waiting), 'file')} so far.")
     for why, ids in list(reasons.items())[:SHOWN]:
         named = ids[0] + (f" and {len(ids) - 1:,} more" if len(ids) > 1 else "")

@@ -15,8 +15,7 @@ from batchflow.results.account import Account
 from batchflow.results.outcome import DESCRIBED, Outcome
 from batchflow.spec.endpoints import EMBEDDINGS
 from batchflow.steps.spending import spent
-from batchflow.steps.summary import State, account_of, batches_accepted, state_of
-from batchflow.steps.take import reused
+from batchflow.steps.summary import State, account_of, batches_accepted, reused, state_of
 
 SAMPLES = 3
 NARROW = 24

@@ -4,14 +4,16 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from batchflow.cli import render
 from batchflow.cli.options import Json, RunArgument
-from batchflow.engine.finding import Target, find_run, shown_instead
 from batchflow.errors import SetupError, UsageError
+
+if TYPE_CHECKING:
+    from batchflow.engine.finding import Target
 
 SHOWN = 20
 WIDE = 160  # columns, where there is no terminal to ask
@@ -49,6 +51,7 @@ def results(
 
     In input order. Requests that are still owed are included, without an answer.
     """
+    from batchflow.engine.finding import find_run
     from batchflow.sinks.reader import open_reader
 
     form = _check(form, output, safe_csv=safe_csv, as_json=as_json)
@@ -112,7 +115,7 @@ def _form(form: str | None, output: Path | None, *, safe_csv: bool) -> str:
     return form
 
 
-def _export(reader: Any, target: Target, form: str, output: Path | None, *, safe_csv: bool) -> int:
+def _export(reader: Any, target: "Target", form: str, output: Path | None, *, safe_csv: bool) -> int:
     """Write all rows. Returns how many cells a spreadsheet would take for a formula, where somebody is there to read it
     and it was not seen to.
     """
@@ -132,7 +135,7 @@ def _warned(formulas: int) -> Iterator[str]:
         yield f"{cells} like a formula, which a spreadsheet would calculate: with --safe-csv it shows the text"
 
 
-def _check_held(reader: Any, target: Target) -> None:
+def _check_held(reader: Any, target: "Target") -> None:
     if not reader.holds(target.plan.run):
         raise SetupError(
             f"{target.database} does not hold the run {target.plan.run}",
@@ -140,16 +143,17 @@ def _check_held(reader: Any, target: Target) -> None:
         )
 
 
-def _show(reader: Any, target: Target, everything: str) -> None:
+def _show(reader: Any, target: "Target", everything: str) -> None:
     names = reader.columns(target.plan.run)
     rows = list(reader.rows(target.plan.run, limit=SHOWN))
     render.show(_table(target, names, rows, everything))
 
 
-def _with_answers(target: Target, run: str | None) -> Target:
+def _with_answers(target: "Target", run: str | None) -> "Target":
     """The run to show: what was asked for, or, where a study's newest run has no answers yet, the current one of the
     database. Raises SetupError where there is nothing to show, with what makes it.
     """
+    from batchflow.engine.finding import shown_instead
     from batchflow.engine.run import view
     from batchflow.steps.summary import account_of
 
@@ -172,7 +176,7 @@ def _with_answers(target: Target, run: str | None) -> Target:
     )
 
 
-def _words(target: Target, current: str | None) -> Iterator[str]:
+def _words(target: "Target", current: str | None) -> Iterator[str]:
     """What somebody who goes on with these rows should know."""
     from batchflow.engine.run import view
     from batchflow.steps.summary import State, account_of, state_of
@@ -190,7 +194,7 @@ def _words(target: Target, current: str | None) -> Iterator[str]:
         yield f"the table `results` in {target.database.name} shows another run, {current}"
 
 
-def _head(target: Target) -> dict[str, Any]:
+def _head(target: "Target") -> dict[str, Any]:
     return {
         "run": target.plan.run,
         "database": str(target.database),
@@ -199,7 +203,7 @@ def _head(target: Target) -> dict[str, Any]:
     }
 
 
-def _json(reader: Any, target: Target) -> None:
+def _json(reader: Any, target: "Target") -> None:
     """One object with every row, written row by row: memory does not grow with their number."""
     names = reader.columns(target.plan.run)
     head = render.json_text({"schema": "batchflow.results/1", **_head(target), "columns": names})
@@ -216,7 +220,7 @@ def _pieces(head: str, names: Sequence[str], rows: Iterator[Sequence[Any]]) -> I
     yield "\n  ]\n}\n"
 
 
-def _table(target: Target, names: list[str], rows: list[tuple[Any, ...]], everything: str) -> str:
+def _table(target: "Target", names: list[str], rows: list[tuple[Any, ...]], everything: str) -> str:
     from batchflow.cli.report import answer_columns, design_columns
 
     values = {name: [row[i] for row in rows] for i, name in enumerate(names)}

@@ -19,7 +19,6 @@ from batchflow.cli.options import (
     WhereOption,
 )
 from batchflow.cli.signals import Interruptible
-from batchflow.engine.finding import spec_path
 from batchflow.errors import ExitStatus, UsageError
 
 
@@ -44,6 +43,8 @@ def run(
 
     However often this is called: it continues what is unfinished, and makes no call where nothing is left to do.
     """
+    from batchflow.engine.finding import spec_path
+
     rows = RowOptions(sample, seed, ids, where)
     with Interruptible() as moment:
         last = _step(until)

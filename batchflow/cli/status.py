@@ -1,7 +1,7 @@
 """`batchflow status`: how far a run is, without disturbing it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,8 +10,10 @@ from batchflow.cli import render
 from batchflow.cli.options import Json, RunArgument
 from batchflow.cli.plan import SHOWN_CELLS, dag_text
 from batchflow.cost.dollars import usd
-from batchflow.engine.finding import Target, find_run
 from batchflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchflow.engine.finding import Target
 
 
 def status(
@@ -24,6 +26,8 @@ def status(
 
     Shows its DAG, batches and outcomes, read from its folder alone.
     """
+    from batchflow.engine.finding import find_run
+
     if watch and as_json:
         raise UsageError(
             "--watch and --json exclude one another", hint="--json is one object: call it as often as needed"
@@ -40,7 +44,7 @@ def status(
         clock.sleep(2 if reading else 0)
 
 
-def describe(target: Target) -> dict[str, Any]:
+def describe(target: "Target") -> dict[str, Any]:
     """The status object."""
     from batchflow.cli.remote import remote_json
     from batchflow.cli.report import run_json

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from batchflow import files
 from batchflow.cli import render
 from batchflow.cli.deck import Service, Who, file_json, service
 from batchflow.cli.options import Json
@@ -23,6 +22,7 @@ def upload_batch_file(
 
     Every line is checked before. What was uploaded is noted in .batchflow/ of this folder.
     """
+    from batchflow import files
     from batchflow.engine.single import Record, Upload, patiently
     from batchflow.plan.checking import check
 

@@ -7,7 +7,6 @@ from typing import Any
 from batchflow.cli import render
 from batchflow.cli.choice import RowOptions
 from batchflow.cli.options import IdsOption, Json, ProviderOption, SampleOption, SeedOption, SpecArgument, WhereOption
-from batchflow.engine.finding import spec_path
 
 
 def validate(
@@ -24,8 +23,9 @@ def validate(
 
     All: the spec, the data, the template and every rendered request.
     """
+    from batchflow.engine.finding import spec_path
     from batchflow.engine.other_runs import workshop
-    from batchflow.engine.planning import check_only
+    from batchflow.engine.previewing import check_only
     from batchflow.plan.study import compile_study
     from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec

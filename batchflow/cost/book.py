@@ -5,7 +5,6 @@ the local provider simulates is free.
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from importlib.metadata import version
 from typing import Any, Final
 
 from batchflow.cost.rates import FREE, Prices, Rates, Steps
@@ -97,4 +96,6 @@ def _steps(price: Any) -> Steps:
 
 @lru_cache(maxsize=1)
 def _source() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - heavy, and most commands look no price up
+
     return f"genai-prices {version('genai-prices')}"

@@ -5,9 +5,10 @@ condition and model, and within them by size, because prices may depend on the l
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from batchflow.cost.weighing import Weight
+if TYPE_CHECKING:
+    from batchflow.cost.weighing import Weight  # `status` reads tallies and weighs nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Tally:
     def __init__(self) -> None:
         self._sums: dict[tuple[int, int, str, int], list[int]] = defaultdict(lambda: [0] * 9)
 
-    def add(self, weight: Weight, *, shard: int, condition: int, model: str, times: int = 1) -> None:
+    def add(self, weight: "Weight", *, shard: int, condition: int, model: str, times: int = 1) -> None:
         """times: how many requests weigh the same."""
         sums = self._sums[shard, condition, model, weight.bound.bit_length()]
         sums[0] += times

@@ -12,7 +12,8 @@ from batchflow.journal.state import Phase
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.project import Project, again_of
 from batchflow.sources.maps import Others, count_shared
-from batchflow.steps.take import TAKEN_ROUND, Prior, reused
+from batchflow.steps.summary import reused
+from batchflow.steps.take import TAKEN_ROUND, Prior
 
 FRESH: Final = "fresh"  # what a manifest says of a run that was made by --fresh, in place of the spec's `reuse`
 _UNSENT: Final = frozenset({Phase.UPLOAD, Phase.START, Phase.REJECTED})

@@ -5,15 +5,18 @@ opened for reading only.
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchflow.errors import BatchflowError, DatabaseHeld, InvalidInput, SetupError, SinkError
 from batchflow.plan.copies import SPEC_NAME
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
 from batchflow.plan.project import MANIFEST, RUNS, Project
-from batchflow.sinks.reader import Counts, Reader, open_reader
 from batchflow.sources.workshop import Exported, Workshop
 from batchflow.spec.load import Spec, load_spec
+
+if TYPE_CHECKING:
+    from batchflow.sinks.reader import Counts, Reader
 
 
 def workshop() -> Workshop:
@@ -29,6 +32,8 @@ def export_results(named: str, folder: Path, target: Path) -> Exported:
     Errors: SetupError that says why there is nothing to be read.
     """
     run, database = _find(named, folder)
+    from batchflow.sinks.reader import open_reader  # noqa: PLC0415 - most studies read no other run
+
     try:
         with open_reader(database) as reader:
             run = run or _current(reader, named, folder, database)
@@ -44,7 +49,7 @@ def export_results(named: str, folder: Path, target: Path) -> Exported:
         raise SetupError(f"data.run: {error.message}", hint=error.hint) from error
 
 
-def _notes(run: str, counts: Counts) -> Iterator[str]:
+def _notes(run: str, counts: "Counts") -> Iterator[str]:
     if counts.simulated:
         yield f"the data are SIMULATED: the answers of the run {run} come from the local provider"
     if counts.final < counts.requests:
@@ -95,7 +100,7 @@ def _plans(folder: Path) -> list[Plan]:
     return []
 
 
-def _current(reader: Reader, named: str, folder: Path, database: Path) -> str:
+def _current(reader: "Reader", named: str, folder: Path, database: Path) -> str:
     """The run that the view `results` shows of a study."""
     path = folder / Path(named).expanduser()
     spec = path / SPEC_NAME if path.is_dir() else path

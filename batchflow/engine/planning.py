@@ -24,13 +24,12 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import ConditionFacts, Plan, SourceFacts
 from batchflow.plan.project import Project, again_of, name_run
 from batchflow.plan.study import Study
-from batchflow.prompts.personal import Finding
 from batchflow.sources.maps import Change, Conditioned, compare
 from batchflow.sources.rows import Rows
 from batchflow.sources.table import Imported
 from batchflow.steps.build import BuiltFirst, build_first, built_event
 from batchflow.steps.forecasting import price_book
-from batchflow.steps.requests import Watch, parts, unwatched
+from batchflow.steps.requests import Watch, unwatched
 from batchflow.steps.take import TAKEN_ROUND, taken_events
 
 LIBRARIES = ("duckdb", "openai", "pydantic")
@@ -58,18 +57,6 @@ class Planned:
     answered: int = 0
     notes: tuple[str, ...] = ()
     difference: Compared | None = None
-
-
-def check_only(study: Study, watch: Watch = unwatched) -> tuple[int, tuple[Finding, ...]]:
-    """Render and check every request and write nothing; returns how many there are, and what they hold of personal
-    data.
-    """
-    lint = study.lint()
-    with files.scratch_folder() as scratch:
-        target = scratch / "rows.parquet"
-        study.import_rows(target)
-        requests = sum(len(part) for part in parts(study, Rows(target), "0" * 64, lint=lint, watch=watch))
-    return requests, () if lint is None else lint.findings()
 
 
 def plan_run(study: Study, *, fresh: bool = False, hold: bool = False, watch: Watch = unwatched) -> Planned:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchflow import clock, files
-from batchflow.providers.base import Batch
+
+if TYPE_CHECKING:
+    from batchflow.providers.base import Batch
 
 HOUR = 3600.0
 
@@ -27,7 +29,7 @@ class Movement:
     def __post_init__(self) -> None:
         self._known = read_progress(self.path)
 
-    def look(self, batches: Mapping[str, Batch], since: Mapping[str, str]) -> list[str]:
+    def look(self, batches: Mapping[str, "Batch"], since: Mapping[str, str]) -> list[str]:
         """Take in what a look has shown; returns what is to be said. since: when each batch was last known to move."""
         shown = {batch_id: self._seen(batch, since.get(batch_id, "")) for batch_id, batch in batches.items()}
         self._known = shown
@@ -40,7 +42,7 @@ class Movement:
         files.replace_unsynced(self.path, json.dumps(record).encode())
         return [line for batch_id, batch in batches.items() if (line := self._words(batch, shown[batch_id]["moved"]))]
 
-    def _seen(self, batch: Batch, since: str) -> dict[str, Any]:
+    def _seen(self, batch: "Batch", since: str) -> dict[str, Any]:
         known = self._known.get(batch.id)
         counts = dict(batch.counts)
         moved = clock.stamp()
@@ -48,7 +50,7 @@ class Movement:
             moved = (known or {}).get("moved") or since or moved
         return {"status": batch.status, "counts": counts, "moved": moved}
 
-    def _words(self, batch: Batch, moved: str) -> str:
+    def _words(self, batch: "Batch", moved: str) -> str:
         passed = seconds_since(moved)
         times = int(passed // self.patience)
         if batch.ended or times <= self._told.get(batch.id, 0):

@@ -24,7 +24,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from batchflow import clock
@@ -71,6 +71,7 @@ _EXACT: Final = frozenset(
 _FOREIGN_KEYS: Final = frozenset({"counts", "tokens"})  # the provider names what it counts
 _SUM = ',"sum":"'
 _DIGITS = 16
+_WRITER: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +96,22 @@ class Event:
 
 def encode(event: Event, seq: int) -> bytes:
     """The event's line, newline included."""
-    record: dict[str, Any] = {"seq": seq, "time": event.time or clock.stamp(), "kind": event.kind}
+    return recorded(event, seq)[0]
+
+
+def recorded(event: Event, seq: int) -> tuple[bytes, Event]:
+    """The event's line, newline included, and the event as whoever reads that line has it."""
+    kept = replace(event, payload=_clean(event.payload, redactor()), seq=seq, time=event.time or clock.stamp())
+    record: dict[str, Any] = {"seq": seq, "time": kept.time, "kind": event.kind}
     if event.step:
         record["step"] = event.step
     if event.round:
         record["round"] = event.round
     if event.shard:
         record["shard"] = event.shard
-    text = json.dumps(
-        record | {"payload": _clean(event.payload, redactor())}, ensure_ascii=True, separators=(",", ":")
-    )[:-1]
-    return f'{text}{_SUM}{_checksum(text)}"}}\n'.encode("ascii")
+    record["payload"] = kept.payload
+    text = _WRITER.encode(record)[:-1]
+    return f'{text}{_SUM}{_checksum(text)}"}}\n'.encode("ascii"), kept
 
 
 def decode(line: bytes) -> Event:
@@ -127,12 +133,14 @@ def decode(line: bytes) -> Event:
 
 def _clean(value: Any, redact: Callable[[str], str], key: str = "") -> Any:
     """What came from outside passes the redaction before it is written, whatever it is called."""
+    if isinstance(value, str):
+        return value if key in _EXACT else redact(value)
+    if value is None or isinstance(value, (int, float)):  # most of what is recorded
+        return value
     if isinstance(value, Mapping):
         foreign = key in _FOREIGN_KEYS
-        return {redact(name) if foreign else name: _clean(member, redact, name) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(member, redact, key) for member in value]
-    return redact(value) if isinstance(value, str) and key not in _EXACT else value
+        return {redact(name) if foreign else str(name): _clean(member, redact, name) for name, member in value.items()}
+    return [_clean(member, redact, key) for member in value] if isinstance(value, (list, tuple)) else value
 
 
 def _checksum(text: str) -> str:

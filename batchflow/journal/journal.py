@@ -6,15 +6,13 @@ Before every append the file is compared with what this writer left: foreign gro
 
 import json
 import os
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 
 from batchflow import __version__, failpoints, files
 from batchflow.errors import JournalDamaged, RunBusy
-from batchflow.journal.events import JOURNAL_VERSION, Event, decode, encode
+from batchflow.journal.events import JOURNAL_VERSION, Event, decode, recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +135,10 @@ class Journal:
         if self._broken:
             raise JournalDamaged(f"an earlier append to {self.path} failed; nothing more is recorded by this process")
         self.check_writer()
-        lines = [encode(event, self._count + offset) for offset, event in enumerate(events)]
-        if not lines:
+        kept = [recorded(event, self._count + offset) for offset, event in enumerate(events)]
+        if not kept:
             return ()
-        content = b"".join(lines)
+        content = b"".join(line for line, _ in kept)
         failpoints.hit("journal.before-append")
         if failpoints.armed("journal.torn-append"):
             self._file.write_torn(content[: len(content) // 2])
@@ -151,19 +149,21 @@ class Journal:
         self._broken = False
         if not alone:
             raise self._busy()
-        self._count += len(lines)
+        self._count += len(kept)
         failpoints.hit("journal.after-append")
-        return tuple(decode(line[:-1]) for line in lines)
+        return tuple(event for _, event in kept)
 
     def close(self) -> None:
         self._file.close()
 
 
 def _writer() -> Event:
+    import socket  # noqa: PLC0415 - readers need none
+
     return Event(
         "writer",
         {
-            "writer": token_hex(8),
+            "writer": os.urandom(8).hex(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "boot": _boot_id(),

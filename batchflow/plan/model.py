@@ -4,13 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batchflow.cost.tally import Group
 from batchflow.errors import SetupError
-from batchflow.plan.answer_types import AnswerPlan
-from batchflow.prompts.personal import Finding
 from batchflow.sources.columns import Column
+
+if TYPE_CHECKING:
+    from batchflow.plan.answer_types import AnswerPlan
+    from batchflow.prompts.personal import Finding
 
 MANIFEST_SCHEMA: Final = "batchflow.manifest/1"
 
@@ -78,9 +80,9 @@ class Plan:
     identity_version: int = 1
     git_commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-    answer: AnswerPlan | None = None
+    answer: "AnswerPlan | None" = None
     columns_sent: tuple[str, ...] | None = None
-    personal: tuple[Finding, ...] | None = None
+    personal: "tuple[Finding, ...] | None" = None
     sample: Mapping[str, Any] | None = None
     weights: tuple[Group, ...] | None = None
     expires_after: int | None = None
@@ -108,7 +110,7 @@ def read_plan(path: Path) -> Plan:
         )
         models = tuple(value.pop("models", ()))
         sent = None if (kept := value.pop("columns_sent", None)) is None else tuple(map(str, kept))
-        answer = None if (kept := value.pop("answer", None)) is None else AnswerPlan.from_json(kept)
+        answer = None if (kept := value.pop("answer", None)) is None else _answer(kept)
         personal = None if (found := value.pop("personal", None)) is None else tuple(map(_finding, found))
         weights = None if (kept := value.pop("weights", None)) is None else tuple(map(Group.from_json, kept))
         return Plan(
@@ -129,5 +131,13 @@ def read_plan(path: Path) -> Plan:
         ) from error
 
 
-def _finding(value: Mapping[str, Any]) -> Finding:
+def _answer(value: Mapping[str, Any]) -> "AnswerPlan":
+    from batchflow.plan.answer_types import AnswerPlan  # noqa: PLC0415 - `status` of most runs needs none
+
+    return AnswerPlan.from_json(value)
+
+
+def _finding(value: Mapping[str, Any]) -> "Finding":
+    from batchflow.prompts.personal import Finding  # noqa: PLC0415 - `status` of most runs needs none
+
     return Finding(value["kind"], tuple(value["columns"]), value["rows"], tuple(value["examples"]))

@@ -16,6 +16,7 @@ KNOWN: Final = ENDED | {"validating", "in_progress", "finalizing", "cancelling"}
 _ALIASES: Final = {"canceled": "cancelled", "canceling": "cancelling"}
 _END_OF_TIME: Final = 1e15
 _LARGEST: Final = 2**63  # what a column of whole numbers holds
+_NUMBERS: Final = frozenset({int, float})  # and not bool
 _MOMENTS: Final = (
     "created_at",
     "in_progress_at",
@@ -175,7 +176,7 @@ class BatchProvider(Protocol):
 
 
 def parse_file(value: Any) -> RemoteFile:
-    if not isinstance(value, Mapping) or not _text(value.get("id")):
+    if not isinstance(value, dict) or not _text(value.get("id")):
         raise ProviderDoubt("the provider's reply about a file has no id")
     return RemoteFile(
         id=value["id"],
@@ -190,10 +191,10 @@ def parse_file(value: Any) -> RemoteFile:
 
 def parse_batch(value: Any) -> Batch:
     """A Batch from the provider's JSON, every field optional but id and status."""
-    if not isinstance(value, Mapping) or not _text(value.get("id")):
+    if not isinstance(value, dict) or not _text(value.get("id")):
         raise ProviderDoubt("the provider's reply about a batch has no id")
     status = _text(value.get("status")).lower()
-    moments = {name: moment for name in _MOMENTS if (moment := _moment(value.get(name))) is not None}
+    moments = {name: moment for name in _MOMENTS if name in value and (moment := _moment(value[name])) is not None}
     return Batch(
         id=value["id"],
         status=_ALIASES.get(status, status) or "unknown",
@@ -225,7 +226,7 @@ def parse_file_page(value: Any) -> FilePage:
 def _listed(value: Any, what: str) -> tuple[list[Any], bool | None]:
     if isinstance(value, list):
         return value, None
-    data = value.get("data") if isinstance(value, Mapping) else None
+    data = value.get("data") if isinstance(value, dict) else None
     if not isinstance(data, list):
         raise ProviderDoubt(f"the provider's list of {what} is damaged: `data` is not an array")
     more = value.get("has_more")
@@ -238,29 +239,28 @@ def _text(value: Any) -> str:
 
 def _moment(value: Any) -> float | None:
     # some servers write RFC 3339 text: not comparable with ours, so treated as absent; as is what no clock shows
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _END_OF_TIME
-    return float(value) if sound else None
+    return float(value) if type(value) in _NUMBERS and 0 <= value < _END_OF_TIME else None
 
 
 def _metadata(value: Any) -> Mapping[str, str] | None:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
-    return {str(key): member for key, member in value.items() if isinstance(member, str)}
+    return {key: member for key, member in value.items() if isinstance(member, str)}
 
 
 def _numbers(value: Any) -> Mapping[str, int]:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return {}
-    return {str(key): number for key, member in value.items() if (number := _number(member)) is not None}
+    return {key: member for key, member in value.items() if _number(member) is not None}
 
 
 def _number(value: Any) -> int | None:
     """A whole number as a table can hold it; what does not fit is no number of anybody's."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST else None
+    return value if type(value) is int and -_LARGEST < value < _LARGEST else None
 
 
 def _errors(value: Any) -> tuple[BatchError, ...]:
-    data = value.get("data") if isinstance(value, Mapping) else value
+    data = value.get("data") if isinstance(value, dict) else value
     if not isinstance(data, list):
         return ()
     return tuple(
@@ -270,5 +270,5 @@ def _errors(value: Any) -> tuple[BatchError, ...]:
             line=_number(entry.get("line")),
         )
         for entry in data
-        if isinstance(entry, Mapping)
+        if isinstance(entry, dict)
     )

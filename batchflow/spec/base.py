@@ -13,7 +13,7 @@ Text = Annotated[str, Field(min_length=1)]
 class Strict(BaseModel):
     """Unknown keys are refused, nothing is converted, nothing changes afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
 
 
 def refuse(cause: str, remedy: str, *, at_key: bool = False, within: tuple[str | int, ...] = ()) -> PydanticCustomError:

@@ -6,10 +6,11 @@ turned into events by the engine, in its main thread.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from batchflow.providers.base import Batch, RemoteFile
-from batchflow.steps.listing import Walk
+if TYPE_CHECKING:  # `status` names steps and makes none
+    from batchflow.providers.base import Batch, RemoteFile
+    from batchflow.steps.listing import Walk
 
 Task_contra = TypeVar("Task_contra", contravariant=True)
 Result_co = TypeVar("Result_co", covariant=True)
@@ -39,7 +40,7 @@ class Step(Protocol[Task_contra, Result_co]):
 class Found:
     """It happened: exactly one batch is ours."""
 
-    batch: Batch
+    batch: "Batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ class Evidence:
 
     intent: str
     file_id: str
-    file: RemoteFile | None
-    walks: tuple[Walk, ...]
+    file: "RemoteFile | None"
+    walks: "tuple[Walk, ...]"
     known: frozenset[str]
     settle: float
 

@@ -1,10 +1,12 @@
 """How long the provider is told to keep files, and whether what it says of them fits."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batchflow.journal.state import RunState
-from batchflow.providers.base import RemoteFile
+
+if TYPE_CHECKING:
+    from batchflow.providers.base import RemoteFile
 
 # a batch may wait a day for its turn and read its file for another; a doubt about a lost reply needs it, too
 REQUESTS_AT_LEAST: Final = 259_200
@@ -18,7 +20,7 @@ def of_request_file(expires_after: int | None) -> int | None:
     return None if expires_after is None else max(expires_after, REQUESTS_AT_LEAST)
 
 
-def expiry(asked: int, file: RemoteFile | None) -> dict[str, Any]:
+def expiry(asked: int, file: "RemoteFile | None") -> dict[str, Any]:
     """What was asked, and what the provider says of it, as the journal keeps it. file: None where it says nothing."""
     told = (None, None) if file is None else (file.created_at, file.expires_at)
     return {"asked": asked, "created_at": told[0], "expires_at": told[1]}

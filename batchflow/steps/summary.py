@@ -1,7 +1,8 @@
 """What a run has come to, folded from its journal alone: the account, the state's name, the batches accepted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from typing import Any
 
 from batchflow.journal.state import IN_FLIGHT, Phase, RunState
 from batchflow.results.account import Account
@@ -58,6 +59,13 @@ def state_of(state: RunState) -> State:
 def batches_accepted(state: RunState) -> int:
     """Batches that the provider took: those that did nothing (a full queue, a refused file) are not counted."""
     return sum(not batch.released for shard in state.shards() for batch in shard.batches)
+
+
+def reused(state: RunState) -> int:
+    """Requests whose answer was taken over, and has not been replaced since by one that was asked for again."""
+    accounts: Iterator[Mapping[str, Any]] = (shard.collected["account"] for shard in state.shards() if shard.collected)
+    replaced = sum(int(account.get("retaken", 0)) for account in accounts)
+    return sum(shard.requests for shard in state.shards() if not shard.round) - replaced
 
 
 def may_continue(state: RunState, max_rounds: int) -> bool:

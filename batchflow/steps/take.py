@@ -157,10 +157,3 @@ def taken_events(folder: RunFolder, shards: Sequence[Shard], built: Event, book:
         payload = {"batch_id": "", "files": [file], "account": account.to_json(), "worth_usd": worth}
         events.append(Event("collected", payload, step=StepName.BUILD, round=TAKEN_ROUND, shard=shard.number))
     return events
-
-
-def reused(state: RunState) -> int:
-    """Requests whose answer was taken over, and has not been replaced since by one that was asked for again."""
-    accounts: Iterator[Mapping[str, Any]] = (shard.collected["account"] for shard in state.shards() if shard.collected)
-    replaced = sum(int(account.get("retaken", 0)) for account in accounts)
-    return sum(shard.requests for shard in state.rounds.get(TAKEN_ROUND, {}).values()) - replaced

@@ -24,8 +24,7 @@ from batchflow.spec.load import load_spec
 from batchflow.steps import build as steps_build
 from batchflow.steps.collect import read_shard
 from batchflow.steps.load import Loader
-from batchflow.steps.summary import account_of
-from batchflow.steps.take import reused
+from batchflow.steps.summary import account_of, reused
 from tests.unit.journal.histories import batch, intent, receipt, uploaded
 
 SLOW = settings(max_examples=12, deadline=None)

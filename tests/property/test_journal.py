@@ -1,5 +1,6 @@
 """Whatever is recorded comes back; whatever happens to the tail costs at most the last event; the fold follows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchflow.errors import JournalDamaged
-from batchflow.journal.events import PAYLOADS, Event, decode, encode
+from batchflow.journal.events import PAYLOADS, Event, decode, encode, recorded
 from batchflow.journal.journal import Journal, replay
 from batchflow.journal.state import RunState, apply, fold
 from tests.property.halves import joined
@@ -41,6 +42,15 @@ def test_any_sequence_of_events_comes_back(written: list[Event]) -> None:
             one.kind, one.step, one.round, one.shard, seq,
         )  # fmt: skip
         assert found.payload == joined(dict(one.payload))
+
+
+@quick
+@given(events(), st.integers(0, 10**6))
+def test_what_was_recorded_is_what_is_read(one: Event, seq: int) -> None:
+    line, kept = recorded(one, seq)
+    found = decode(line[:-1])
+    assert replace(kept, payload=joined(kept.payload)) == found
+    assert (kept.seq, kept.time != "") == (seq, True)
 
 
 @quick

@@ -1,0 +1,87 @@
+"""python -m benchmarks [--quick] [--only build,load] [--rows N] [--huge] [--report FOLDER]
+
+Without words: everything at a million rows; the report and its plot go to benchmarks/. --quick: few rows, ratios on the
+terminal alone, status 1 only where something is badly wrong.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from benchmarks.lab import SMALL, Lab
+from benchmarks.paths import CASES, Case
+from benchmarks.plot import svg
+from benchmarks.report import PLOT, Result, line, page
+from benchmarks.whole_runs import ends, growth
+
+MILLION: Final = 1_000_000
+ROUNDS, QUICK_ROUNDS = 5, 3
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _measure(lab: Lab, cases: list[Case], rows_of: Callable[[Case], int]) -> list[Result]:
+    results = []
+    for case in cases:
+        results.append(Result(case, rows_of(case), case.measure(lab, rows_of(case))))
+        _say(line(results[-1]))
+    return results
+
+
+def _quick(lab: Lab, cases: list[Case], rows: int | None) -> int:
+    """Ratios, and whether one of them is beyond all reason."""
+    results = _measure(lab, cases, lambda case: rows or case.quick)
+    wrong = [found for found in results if found.measured.figures.net > found.case.gross]
+    for found in wrong:
+        _say(f"{found.case.name}: {found.measured.figures.net:.1f} times its limit (at most {found.case.gross:g} here)")
+    return int(bool(wrong))
+
+
+def _full(lab: Lab, told: argparse.Namespace, cases: list[Case]) -> int:
+    rows = told.rows or MILLION
+    sizes = [size for size in (rows // 100, rows // 10, rows) if size >= SMALL] + [10 * rows] * told.huge
+    results = _measure(lab, cases, lambda _: rows)
+    whole = ends(lab, (max(rows // 10, SMALL), rows)) if "whole-run" in told.only or not told.only else []
+    grown = growth(lab, sizes) if "growth" in told.only or not told.only else {}
+    text = page(results, grown, whole, lab.rounds, SMALL)
+    _say("\n" + text)
+    told.report.mkdir(exist_ok=True)
+    (told.report / "report.md").write_text(text, encoding="utf-8")
+    if grown:
+        (told.report / PLOT).write_text(svg(grown), encoding="utf-8")
+    return 0
+
+
+def _parsed(arguments: list[str] | None) -> argparse.Namespace:
+    names = [case.name for case in CASES] + ["whole-run", "growth"]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=f"Paths: {', '.join(names)}.")
+    parser.add_argument("--quick", action="store_true", help="few rows, ratios only; fails on gross regressions")
+    parser.add_argument("--only", default="", help="names of paths, separated by commas")
+    parser.add_argument("--rows", type=int, help="rows of the large studies")
+    parser.add_argument("--rounds", type=int, help="turns of every program")
+    parser.add_argument("--huge", action="store_true", help="growth up to ten times the rows")
+    parser.add_argument("--place", type=Path, help="an existing folder with room; default: the system's temporary one")
+    parser.add_argument("--report", type=Path, default=Path(__file__).parent, help="folder for report.md and the plot")
+    told = parser.parse_args(arguments)
+    told.only = [name for name in told.only.split(",") if name]
+    unknown = set(told.only) - set(names)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(names)}")
+    return told
+
+
+def main(arguments: list[str] | None = None) -> int:
+    told = _parsed(arguments)
+    cases = [case for case in CASES if case.name in told.only or (not told.only and (case.quick or not told.quick))]
+    with tempfile.TemporaryDirectory(prefix="batchflow-bench-", dir=told.place) as place:
+        lab = Lab(Path(place), told.rounds or (QUICK_ROUNDS if told.quick else ROUNDS))
+        return _quick(lab, cases, told.rows) if told.quick else _full(lab, told, cases)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
