@@ -22,6 +22,7 @@ def load(
 
     Exits with the run's own status.
     """
+    from batchflow.cli.bar import bar
     from batchflow.cli.report import outcome_table, run_json
     from batchflow.engine.finding import find_run
     from batchflow.engine.rebuild import load_run
@@ -31,7 +32,11 @@ def load(
     target = find_run(run)
     found = view(target.folder)
     loader = Loader(target.folder, target.plan, target.database)
-    rows = load_run(target.project.folder, loader, found.state, say=render.note, anew=rebuild)
+    notes: list[str] = []
+    with bar("loading the answers into the tables"):
+        rows = load_run(target.project.folder, loader, found.state, say=notes.append, anew=rebuild)
+    for line in notes:
+        render.note(line)
     record = run_json(found, target.database)
     name = target.plan.run + render.simulated(really=target.plan.simulated)
     render.note(f"{name}: {render.plural(rows, 'response')} loaded into {target.database}\n\n{outcome_table(found)}")

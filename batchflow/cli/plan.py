@@ -58,6 +58,7 @@ def plan(
 
 def _planned(spec: Any, rows: RowOptions, provider: str | None) -> tuple[Any, Any]:
     """The study and its run, found or built; what is worth a word about them is said."""
+    from batchflow.cli.bar import BUILDING, bar
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
     from batchflow.plan.project import Project
@@ -67,7 +68,8 @@ def _planned(spec: Any, rows: RowOptions, provider: str | None) -> tuple[Any, An
         study = compile_study(spec, provider, place, rows.choice(spec))
         for line in [*study.notes(), *Project(spec.folder).check_names()]:
             render.note(f"note: {line}")
-        planned = plan_run(study)
+        with bar(BUILDING) as watch:
+            planned = plan_run(study, watch=watch)
     for line in planned.notes:
         render.note(f"note: {line}")
     return study, planned

@@ -119,11 +119,13 @@ def _export(reader: Any, target: "Target", form: str, output: Path | None, *, sa
     """Write all rows. Returns how many cells a spreadsheet would take for a formula, where somebody is there to read it
     and it was not seen to.
     """
+    from batchflow.cli.bar import bar
     from batchflow.sinks.formats import Format
 
     look = not safe_csv and sys.stderr.isatty()
     if output is not None:
-        return int(reader.write(target.plan.run, Format(form), output, safe_csv=safe_csv, look=look))
+        with bar(f"writing {output.name}"):
+            return int(reader.write(target.plan.run, Format(form), output, safe_csv=safe_csv, look=look))
     with render.stdout() as stream:
         return int(reader.write(target.plan.run, Format(form), stream, safe_csv=safe_csv, look=look))
     return 0

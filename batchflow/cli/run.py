@@ -65,6 +65,7 @@ def run(
 
 def _plan(path: Path, rows: RowOptions, provider: str | None, *, fresh: bool, key: bool) -> Order:
     """The run of a spec, found or built."""
+    from batchflow.cli.bar import BUILDING, bar
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
     from batchflow.plan.project import Project
@@ -82,7 +83,8 @@ def _plan(path: Path, rows: RowOptions, provider: str | None, *, fresh: bool, ke
         study = compile_study(spec, provider, place, rows.choice(spec))
         for line in [*study.notes(), *Project(spec.folder).check_names()]:
             render.note(f"note: {line}")
-        planned = plan_run(study, fresh=fresh, hold=True)
+        with bar(BUILDING) as watch:
+            planned = plan_run(study, fresh=fresh, hold=True, watch=watch)
     if spec.experiment.data.lint and not planned.run.state.sent:
         for line in warnings(planned.run.plan.personal or ()):
             render.note(f"note: {line}")

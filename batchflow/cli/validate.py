@@ -23,6 +23,7 @@ def validate(
 
     All: the spec, the data, the template and every rendered request.
     """
+    from batchflow.cli.bar import bar
     from batchflow.engine.finding import spec_path
     from batchflow.engine.other_runs import workshop
     from batchflow.engine.previewing import check_only
@@ -34,7 +35,8 @@ def validate(
     loaded = load_spec(path)
     with workshop() as place:
         study = compile_study(loaded, provider, place, RowOptions(sample, seed, ids, where).choice(loaded))
-        requests, personal = check_only(study)
+        with bar("checking what would be sent, row by row") as watch:
+            requests, personal = check_only(study, watch)
     notes = [*study.notes(), *warnings(personal)]
     for line in notes:
         render.note(f"note: {line}")
