@@ -269,7 +269,7 @@ _SCAN: Final = "DuckDB reads the same lines"
 _BARE: Final = "`python -c pass`"
 
 CASES: Final = (
-    Case("build", "build, plain slots (`plan`)", _BUILT, 3.0, 2.2, 20_000, 150, build),
+    Case("build", "build, plain slots (`plan`)", _BUILT, 3.0, 2.2, 20_000, 80, build),
     Case("build-logic", "build, slots with logic", "build, plain slots", 2.0, 1.2, 20_000, 4, build_logic),
     Case(
         "build-factors",
