@@ -245,18 +245,28 @@ _SECRET_TEXT = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}|(?<=[Bb]earer )[^\s\"',;]+")
 _REDACTED = "[redacted]"
 
 
+def known_secrets() -> list[str]:
+    """The values of secrets in the environment, the longest first: a secret may begin with another one."""
+    values = {
+        value
+        for name, value in os.environ.items()
+        if len(value) >= 8 and _SECRET_NAME.search(name.upper())  # noqa: PLR2004 - shorter values would blank common words
+    }
+    return sorted(values, key=len, reverse=True)
+
+
+def looks_secret(text: str) -> bool:
+    """Whether something in it looks like a secret: an `sk-…` key, a bearer token."""
+    return _SECRET_TEXT.search(text) is not None
+
+
 def redactor(*, forms: bool = True) -> Callable[[str], str]:
     """A function that takes secrets out of many texts, built from the environment as it is now.
 
     forms: also what only looks like a secret (`sk-…` keys, bearer tokens); without it, as for the words of a model,
     only the values of environment variables that are named like one go.
     """
-    values = {
-        value
-        for name, value in os.environ.items()
-        if len(value) >= 8 and _SECRET_NAME.search(name.upper())  # noqa: PLR2004 - shorter values would blank common words
-    }
-    secrets = sorted(values, key=len, reverse=True)  # the longest first: a secret may begin with another one
+    secrets = known_secrets()
 
     def clean(text: str) -> str:
         for secret in secrets:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -39,6 +39,7 @@ _TRANSIENT: Final = frozenset(
     {"server_error", "rate_limit_exceeded", "overloaded_error", "timeout", "vector_store_timeout"}
 )
 _BOM: Final = b"\xef\xbb\xbf"
+_ROW: Final = re.compile(rb'"custom_id"\s*:\s*"(\d+)-')
 
 
 def records(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -50,23 +51,55 @@ def records(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, record
 
 
+def picked(path: Path, ordinals: Collection[int] | None) -> Iterator[tuple[int, bytes]]:
+    """Some of the records, by their place among all (from 0); None: every one."""
+    every = records(path)
+    return every if ordinals is None else (each for ordinal, each in enumerate(every) if ordinal in ordinals)
+
+
+def of_rows(chosen: Callable[[int], bool]) -> Callable[[bytes], bool]:
+    """What tells the records that answer for some rows, by number, without looking closer at them."""
+
+    def tell(record: bytes) -> bool:
+        found = _ROW.search(record)
+        return found is not None and chosen(int(found[1]))
+
+    return tell
+
+
 def parse(record: bytes, endpoint: str = "") -> Answer | None:
     """The answer in a record; None for a line that is no result (no JSON object, no custom_id).
 
     endpoint: the one that was asked; where it is not known, the body tells.
     """
-    try:
-        # a damaged character must not cost a paid answer
-        value = json.loads(record.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or not isinstance(value.get("custom_id"), str):
+    value = _result(record)
+    if isinstance(value, str):
         return None
     custom_id: str = value["custom_id"]
     response, error = value.get("response"), value.get("error")
     if isinstance(response, Mapping):
         return _from_response(custom_id, response, error, endpoint)
     return _from_error(custom_id, None, error, None)
+
+
+def fault(record: bytes) -> str:
+    """Why a record is no result; empty for one that is."""
+    value = _result(record)
+    return value if isinstance(value, str) else ""
+
+
+def _result(record: bytes) -> Mapping[str, Any] | str:
+    """The object in a record, or why it is no result."""
+    try:
+        # a damaged character must not cost a paid answer
+        value = json.loads(record.decode("utf-8", "replace"))
+    except RecursionError:
+        return "this is nested too deeply"
+    except ValueError as error:
+        return f"this is no JSON: {error}"
+    if not isinstance(value, dict):
+        return "this is no JSON object"
+    return value if isinstance(value.get("custom_id"), str) else "this has no custom_id"
 
 
 def _from_response(custom_id: str, response: Mapping[str, Any], error: Any, endpoint: str) -> Answer:

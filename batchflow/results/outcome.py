@@ -47,7 +47,8 @@ class Answer:
     """One response line, normalised. Tokens are None where the provider told none (written: to its cache); dimensions
     is the length of the one vector that content holds as JSON; body is the raw JSON text.
 
-    typed: the values of the run's answer columns in their order, where the answer has any.
+    typed: the values of the run's answer columns in their order, where the answer has any. plain: that what reads lines
+    by the file sees in this one what is here (sinks/plain.py).
     """
 
     custom_id: str
@@ -72,6 +73,7 @@ class Answer:
     taken_from: str | None = None  # the run that bought it, where it was taken over
     raw: bytes | None = None  # the record as it came, only where it was asked for
     typed: tuple[Any, ...] | None = None
+    plain: bool = False
 
     @property
     def out_of_money(self) -> bool:

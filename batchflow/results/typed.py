@@ -38,7 +38,7 @@ def _by_patterns(plan: AnswerPlan) -> Callable[[Answer], Answer]:
 
     def extracted(answer: Answer) -> Answer:
         text = answer.content or ""
-        return replace(answer, typed=tuple(each(text) for each in extractors))
+        return replace(answer, typed=tuple(each(text) for each in extractors), plain=False)
 
     return extracted
 
@@ -61,14 +61,14 @@ def _by_schema(plan: AnswerPlan) -> Callable[[Answer], Answer]:
             values = tuple(_kept(value.get(name), kind, (name,)) for name, kind in columns)
         except _TooLarge as error:
             return _invalid(answer, INVALID_ANSWER, f"{_words(error.path)}: {error}")
-        return replace(answer, typed=values)
+        return replace(answer, typed=values, plain=False)
 
     return judged
 
 
 def _invalid(answer: Answer, code: str, message: str) -> Answer:
     message = message.encode("utf-8", "backslashreplace").decode()
-    return replace(answer, outcome=Outcome.INVALID, error_code=code, error_message=message)
+    return replace(answer, outcome=Outcome.INVALID, error_code=code, error_message=message, plain=False)
 
 
 def _read(text: str) -> Any:

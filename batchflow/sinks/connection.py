@@ -37,11 +37,12 @@ class Store:
         self._resources = resources
         self._memory = MEMORY
 
-    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a small answer, or the count of a change."""
-        return self.connection.execute(query, list(values)).fetchall()
+    def rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a small answer, or the count of a change. values: in their order, or by name."""
+        given = values if isinstance(values, dict) else list(values)
+        return self.connection.execute(query, given).fetchall()
 
-    def number(self, query: str, values: Sequence[Any] = ()) -> int:
+    def number(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> int:
         """The one number that a query answers with."""
         return int(self.rows(query, values)[0][0])
 

@@ -3,25 +3,27 @@ rebuilt from the folders whenever it is not what it should be.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from batchflow import failpoints
 from batchflow.errors import SinkError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
 from batchflow.sinks import answers as typed
-from batchflow.sinks import factors, layout, vectors, views
+from batchflow.sinks import factors, layout, plain, vectors, views
 from batchflow.sinks.connection import StoreUser, explained, open_for_writing
 from batchflow.sinks.layout import DATA, FACTORS, KEYS, Layout, run_table
-from batchflow.sinks.model import BatchRow, ResponseRow, RunRow
+from batchflow.sinks.model import BadLine, BatchRow, Owed, ResponseRow, Rest, RunRow
+from batchflow.sinks.plain import PlainShard, ResultFile
 from batchflow.sinks.values import Storer, chunks
 from batchflow.sources.database import parquet
 from batchflow.sources.maps import asked_as
 
-__all__ = ["BatchRow", "ResponseRow", "RunRow", "Sink"]
+__all__ = ["BadLine", "BatchRow", "PlainShard", "ResponseRow", "Rest", "ResultFile", "RunRow", "Sink"]
 
 LOADING: Final = "loading"  # state of a run from `begin` or a shard on, until `set_run` says what it is now
 UNSENT: Final = "unsent"
@@ -29,7 +31,7 @@ IN_FLIGHT: Final = "in_flight"
 UNACCOUNTED: Final = "unaccounted"
 TAKEN: Final = "taken-"  # begins the id of what came in no batch
 
-Owed = Mapping[str, str] | Callable[[], Mapping[str, str]]
+Places: TypeAlias = Mapping[Path, Collection[int]]  # of lines in files, from 0
 
 
 class Sink(StoreUser):
@@ -88,27 +90,81 @@ class Sink(StoreUser):
         answers: Iterable[ResponseRow],
         owed: Owed,
         kept: Callable[[], Collection[str]] = frozenset,
+        bad: Callable[[], Iterable[BadLine]] = tuple,
     ) -> int:
-        """Put the answers of one batch into the tables in one transaction; loading it again replaces them.
+        """Put what came of one batch into the tables in one transaction; loading it again replaces it.
 
         Requests in `owed` (read after `answers` has ended) keep their kind, the others of this shard are final; those
-        in `kept` were asked again in vain and stay what an earlier round made of them.
+        in `kept` were asked again in vain and stay what an earlier round made of them. bad: the lines that are no
+        results.
         Returns the number of answers. Errors: SinkError where an answer is doubled or belongs to no request.
         """
+        with self._loading(run_id, batch):
+            return self._put(run_id, batch, Rest(answers, owed, kept, bad))
+
+    def load_files(
+        self, run_id: str, batch: BatchRow, shard: PlainShard, rest: Callable[[Places, Collection[str]], Rest]
+    ) -> int | None:
+        """The same of a shard of round 1, its plain answers by the file. None, and nothing changed, where that cannot
+        be: then it has to be read line by line.
+
+        rest: what comes of the lines in these places, the requests being answered that are given with them.
+        """
+        for sifted in (False, True)[shard.unreadable > 0 :]:
+            with suppress(SinkError), self._loading(run_id, batch):
+                return self._put_files(run_id, batch, shard, rest, sifted=sifted)
+        return None
+
+    @contextmanager
+    def _loading(self, run_id: str, batch: BatchRow) -> Iterator[None]:
+        """The transaction in which a batch is loaded."""
         with self._store.transaction():
             self._delete_batch(run_id, batch.batch_id)
-            kinds = self._append(run_id, batch, answers)
-            answered = len(kinds)
-            kinds.update(owed if isinstance(owed, Mapping) else owed())
-            for custom_id in kept():
-                kinds.pop(custom_id, None)
-            self._settle(run_id, batch, kinds)
+            yield
             if batch.round:  # what was taken over came in no batch of this run
                 self._insert_batch(run_id, batch)
             self._store.rows("UPDATE runs SET state = ? WHERE run_id = ?", [LOADING, run_id])
             failpoints.hit("load.before-commit")
         failpoints.hit("load.after-commit")
+
+    def _put_files(
+        self,
+        run_id: str,
+        batch: BatchRow,
+        shard: PlainShard,
+        rest: Callable[[Places, Collection[str]], Rest],
+        *,
+        sifted: bool,
+    ) -> int:
+        others = plain.insert(self._store, run_id, batch, shard, sifted=sifted)
+        self._store.rows(
+            "UPDATE requests SET owed = NULL, last_round = ? WHERE run_id = ? AND shard = ? "
+            "AND coalesce(last_round, ?) <= ?",
+            [batch.round, run_id, batch.shard, batch.round, batch.round],
+        )
+        if shard.whole and not others:
+            return shard.plain
+        taken = self._store.rows(
+            "SELECT custom_id FROM responses WHERE run_id = ? AND batch_id = ?", [run_id, batch.batch_id]
+        )
+        return shard.plain + self._put(run_id, batch, rest(others, {custom_id for (custom_id,) in taken}))
+
+    def _put(self, run_id: str, batch: BatchRow, read: Rest) -> int:
+        """What was read line by line; part of the caller's transaction."""
+        kinds = self._append(run_id, batch, read.answers)
+        answered = len(kinds)
+        kinds.update(read.owed if isinstance(read.owed, Mapping) else read.owed())
+        for custom_id in read.kept():
+            kinds.pop(custom_id, None)
+        self._settle(run_id, batch, kinds)
+        self._lay_aside(run_id, batch, read.bad())
         return answered
+
+    def _lay_aside(self, run_id: str, batch: BatchRow, lines: Iterable[BadLine]) -> None:
+        storer = Storer()
+        with self._store.connection.appender("bad_lines") as appender:
+            for line in map(storer.bad, lines):
+                appender.append_row(run_id, batch.round, batch.shard, batch.batch_id, *line)
 
     def set_waiting(self, run_id: str, *, in_flight: Collection[int]) -> None:
         """Say of the requests that no round has brought anything for whether their shard is at the provider."""
@@ -188,7 +244,8 @@ class Sink(StoreUser):
             condition = f"(SELECT condition FROM {factors_} f WHERE f.condition_number = m.condition)"
         return self._store.number(
             f"INSERT INTO requests SELECT ?, custom_id, row_number, row_id, {condition}, condition, replicate, draw, "
-            f"request_key, {place}, {asked_as(self._store.connection, path)}, ?, NULL FROM {parquet(path)} m",
+            f"request_key, {place}, nullif({asked_as(self._store.connection, path)}, custom_id), ?, NULL "
+            f"FROM {parquet(path)} m",
             [plan.run, UNSENT],
         )
 
@@ -218,6 +275,7 @@ class Sink(StoreUser):
         known = self._store.rows("DELETE FROM batches WHERE run_id = ? AND batch_id = ?", [run_id, batch_id]) != [(0,)]
         if known or batch_id.startswith(TAKEN):
             self._store.rows("DELETE FROM responses WHERE run_id = ? AND batch_id = ?", [run_id, batch_id])
+            self._store.rows("DELETE FROM bad_lines WHERE run_id = ? AND batch_id = ?", [run_id, batch_id])
             typed.delete_batch(self._store, run_id, batch_id)
 
     def _append(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow]) -> dict[str, str | None]:
@@ -244,7 +302,8 @@ class Sink(StoreUser):
             appender.append_rows(kinds.items())
         changed = self._store.number(
             "UPDATE requests SET owed = s.owed, last_round = ? FROM settled s WHERE requests.run_id = ? "
-            "AND requests.asked_as = s.custom_id AND coalesce(requests.last_round, ?) <= ?",
+            "AND coalesce(requests.asked_as, requests.custom_id) = s.custom_id "
+            "AND coalesce(requests.last_round, ?) <= ?",
             [batch.round, run_id, batch.round, batch.round],
         )
         if changed != len(kinds):

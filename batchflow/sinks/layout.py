@@ -11,7 +11,7 @@ from batchflow.errors import SetupError, SinkError
 from batchflow.sinks.connection import Store
 from batchflow.sources.database import identifier, literal
 
-LAYOUT_VERSION: Final = 2
+LAYOUT_VERSION: Final = 3
 DATA: Final = "data"
 FACTORS: Final = "factors"
 ANSWERS: Final = "answers"
@@ -23,6 +23,13 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 VIEWS: Final = ("results", "results_all")
 _MARK: Final = "batchflow layout "
+
+# Of columns with few different texts DuckDB need not find out how to store them, nor of hashes: that would take as long
+# as all the rest.
+_FEW: Final = "VARCHAR USING COMPRESSION dictionary"
+_KEY: Final = "VARCHAR USING COMPRESSION uncompressed"
+_ID: Final = "VARCHAR USING COMPRESSION fsst"
+TEXT: Final = "VARCHAR USING COMPRESSION zstd"  # of any length
 
 TABLES: Final[dict[str, str]] = {
     "runs": """
@@ -36,17 +43,20 @@ TABLES: Final[dict[str, str]] = {
         error_file_id VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT""",
     # last_round: the newest round that is loaded for the request; a shard of an earlier one then changes nothing.
     # shard and line are those of the first round; NULL where the answer was taken over. asked_as: the custom_id of the
-    # line that answers the request, its own but for `duplicates: share`.
-    "requests": """
-        run_id VARCHAR, custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition VARCHAR,
-        condition_number INTEGER, replicate INTEGER, draw BIGINT, request_key VARCHAR, shard INTEGER, line INTEGER,
-        asked_as VARCHAR, owed VARCHAR, last_round INTEGER""",
-    "responses": """
-        run_id VARCHAR, round INTEGER, batch_id VARCHAR, custom_id VARCHAR, outcome VARCHAR, http_status BIGINT,
-        error_code VARCHAR, error_message VARCHAR, content VARCHAR, refusal VARCHAR, finish_reason VARCHAR,
-        model_answered VARCHAR, system_fingerprint VARCHAR, prompt_tokens BIGINT, cached_tokens BIGINT,
-        completion_tokens BIGINT, reasoning_tokens BIGINT, total_tokens BIGINT, cost_usd DOUBLE, taken_from VARCHAR,
+    # line that answers the request where that is not its own, as with `duplicates: share`.
+    "requests": f"""
+        run_id {_FEW}, custom_id {_ID}, row_number BIGINT, row_id {_ID}, condition {_FEW},
+        condition_number INTEGER, replicate INTEGER, draw BIGINT, request_key {_KEY}, shard INTEGER, line INTEGER,
+        asked_as {_FEW}, owed {_FEW}, last_round INTEGER""",
+    "responses": f"""
+        run_id {_FEW}, round INTEGER, batch_id {_FEW}, custom_id {_ID}, outcome {_FEW}, http_status BIGINT,
+        error_code {_FEW}, error_message VARCHAR, content {TEXT}, refusal {TEXT}, finish_reason {_FEW},
+        model_answered {_FEW}, system_fingerprint {_FEW}, prompt_tokens BIGINT, cached_tokens BIGINT,
+        completion_tokens BIGINT, reasoning_tokens BIGINT, total_tokens BIGINT, cost_usd DOUBLE, taken_from {_FEW},
         body JSON USING COMPRESSION zstd""",
+    "bad_lines": """
+        run_id VARCHAR, round INTEGER, shard INTEGER, batch_id VARCHAR, file VARCHAR, line_no BIGINT, text VARCHAR,
+        error VARCHAR""",
 }
 
 
@@ -147,6 +157,7 @@ def columns_of(store: Store, schema: str, run_id: str) -> list[Stored]:
 
 _ONE_ROW_PER: Final = {
     "runs": "run", "batches": "batch", "requests": "request", "responses": "response line of any round",
+    "bad_lines": "line of a response file that is no result",
 }  # fmt: skip
 
 

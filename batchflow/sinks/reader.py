@@ -143,7 +143,8 @@ class Reader(StoreUser):
             end = min(last, start + step - 1)
             with explained(self._store.path):
                 least, greatest = self._store.rows(
-                    "SELECT coalesce(min(asked_as), ''), coalesce(max(asked_as), '') FROM requests "
+                    "SELECT coalesce(min(asked), ''), coalesce(max(asked), '') "
+                    "FROM (SELECT row_number, run_id, coalesce(asked_as, custom_id) AS asked FROM requests) "
                     "WHERE run_id = ? AND row_number BETWEEN ? AND ?",
                     [run_id, start, end],
                 )[0]
