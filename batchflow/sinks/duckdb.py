@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 from batchflow import failpoints
 from batchflow.errors import SinkError
@@ -17,21 +17,19 @@ from batchflow.sinks import answers as typed
 from batchflow.sinks import factors, layout, plain, vectors, views
 from batchflow.sinks.connection import StoreUser, explained, open_for_writing
 from batchflow.sinks.layout import DATA, FACTORS, KEYS, Layout, run_table
-from batchflow.sinks.model import BadLine, BatchRow, Owed, ResponseRow, Rest, RunRow
-from batchflow.sinks.plain import PlainShard, ResultFile
+from batchflow.sinks.model import BadLine, BatchRow, ResponseRow, Rest, RunRow
+from batchflow.sinks.plain import Places, PlainShard, ResultFile
 from batchflow.sinks.values import Storer, chunks
-from batchflow.sources.database import parquet
+from batchflow.sources.database import identifier, parquet
 from batchflow.sources.maps import asked_as
 
-__all__ = ["BadLine", "BatchRow", "PlainShard", "ResponseRow", "Rest", "ResultFile", "RunRow", "Sink"]
+__all__ = ["BadLine", "BatchRow", "Places", "PlainShard", "ResponseRow", "Rest", "ResultFile", "RunRow", "Sink"]
 
 LOADING: Final = "loading"  # state of a run from `begin` or a shard on, until `set_run` says what it is now
 UNSENT: Final = "unsent"
 IN_FLIGHT: Final = "in_flight"
 UNACCOUNTED: Final = "unaccounted"
 TAKEN: Final = "taken-"  # begins the id of what came in no batch
-
-Places: TypeAlias = Mapping[Path, Collection[int]]  # of lines in files, from 0
 
 
 class Sink(StoreUser):
@@ -83,36 +81,25 @@ class Sink(StoreUser):
         """
         return self._store.change(lambda: self._begin(plan, folder))
 
-    def load_shard(
-        self,
-        run_id: str,
-        batch: BatchRow,
-        answers: Iterable[ResponseRow],
-        owed: Owed,
-        kept: Callable[[], Collection[str]] = frozenset,
-        bad: Callable[[], Iterable[BadLine]] = tuple,
-    ) -> int:
+    def load_shard(self, run_id: str, batch: BatchRow, read: Rest) -> int:
         """Put what came of one batch into the tables in one transaction; loading it again replaces it.
 
-        Requests in `owed` (read after `answers` has ended) keep their kind, the others of this shard are final; those
-        in `kept` were asked again in vain and stay what an earlier round made of them. bad: the lines that are no
-        results.
+        Requests that are owed keep their kind, the others of this shard are final; those that were asked again in vain
+        stay what an earlier round made of them.
         Returns the number of answers. Errors: SinkError where an answer is doubled or belongs to no request.
         """
         with self._loading(run_id, batch):
-            return self._put(run_id, batch, Rest(answers, owed, kept, bad))
+            return self._put(run_id, batch, read)
 
-    def load_files(
-        self, run_id: str, batch: BatchRow, shard: PlainShard, rest: Callable[[Places, Collection[str]], Rest]
-    ) -> int | None:
+    def load_files(self, shard: PlainShard, rest: Callable[[Places, Collection[str]], Rest]) -> int | None:
         """The same of a shard of round 1, its plain answers by the file. None, and nothing changed, where that cannot
         be: then it has to be read line by line.
 
-        rest: what comes of the lines in these places, the requests being answered that are given with them.
+        rest: what comes of the lines in these places, once the answers to the requests given with them are there.
         """
         for sifted in (False, True)[shard.unreadable > 0 :]:
-            with suppress(SinkError), self._loading(run_id, batch):
-                return self._put_files(run_id, batch, shard, rest, sifted=sifted)
+            with suppress(SinkError), self._loading(shard.run_id, shard.batch):
+                return self._put_files(shard, rest, sifted=sifted)
         return None
 
     @contextmanager
@@ -127,27 +114,20 @@ class Sink(StoreUser):
             failpoints.hit("load.before-commit")
         failpoints.hit("load.after-commit")
 
-    def _put_files(
-        self,
-        run_id: str,
-        batch: BatchRow,
-        shard: PlainShard,
-        rest: Callable[[Places, Collection[str]], Rest],
-        *,
-        sifted: bool,
-    ) -> int:
-        others = plain.insert(self._store, run_id, batch, shard, sifted=sifted)
+    def _put_files(self, shard: PlainShard, rest: Callable[[Places, Collection[str]], Rest], *, sifted: bool) -> int:
+        """Part of the caller's transaction."""
+        others, batch = plain.insert(self._store, shard, sifted=sifted), shard.batch
         self._store.rows(
             "UPDATE requests SET owed = NULL, last_round = ? WHERE run_id = ? AND shard = ? "
             "AND coalesce(last_round, ?) <= ?",
-            [batch.round, run_id, batch.shard, batch.round, batch.round],
+            [batch.round, shard.run_id, batch.shard, batch.round, batch.round],
         )
         if shard.whole and not others:
             return shard.plain
         taken = self._store.rows(
-            "SELECT custom_id FROM responses WHERE run_id = ? AND batch_id = ?", [run_id, batch.batch_id]
+            "SELECT custom_id FROM responses WHERE run_id = ? AND batch_id = ?", [shard.run_id, batch.batch_id]
         )
-        return shard.plain + self._put(run_id, batch, rest(others, {custom_id for (custom_id,) in taken}))
+        return shard.plain + self._put(shard.run_id, batch, rest(others, {custom_id for (custom_id,) in taken}))
 
     def _put(self, run_id: str, batch: BatchRow, read: Rest) -> int:
         """What was read line by line; part of the caller's transaction."""
@@ -220,9 +200,7 @@ class Sink(StoreUser):
         dropped = layout.prepare(self._store)
         self._delete_run(plan.run)
         layout.check_run_tables(self._store, plan.run)
-        table = run_table(DATA, plan.run)
-        self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
-        self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
+        self._create_data(plan, folder.rows)
         factors.create(self._store, plan)
         typed.create(self._store, plan)
         count = sum(self._insert_requests(plan, path, taken=path == folder.map(0)) for path in folder.first_maps())
@@ -234,6 +212,14 @@ class Sink(StoreUser):
         self._insert_run(_planned(plan))
         views.create(self._store)
         return dropped
+
+    def _create_data(self, plan: Plan, rows: Path) -> None:
+        table = run_table(DATA, plan.run)
+        described = self._store.rows(f"DESCRIBE SELECT * FROM {parquet(rows)}")
+        columns = (f"{identifier(name)} {layout.TEXT if kind == 'VARCHAR' else kind}" for name, kind, *_ in described)
+        self._store.connection.execute(f"CREATE TABLE {table} ({layout.stored(self._store, ', '.join(columns))})")
+        self._store.connection.execute(f"INSERT INTO {table} FROM {parquet(rows)}")
+        self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
 
     def _insert_requests(self, plan: Plan, path: Path, *, taken: bool) -> int:
         """The requests of a map, every one unsent."""

@@ -2,13 +2,14 @@
 layout version in its comment; whatever has no such mark belongs to the user and is never touched.
 """
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from batchflow.errors import SetupError, SinkError
-from batchflow.sinks.connection import Store
+from batchflow.sinks.connection import STORAGE_VERSION, Store
 from batchflow.sources.database import identifier, literal
 
 LAYOUT_VERSION: Final = 3
@@ -24,11 +25,12 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 VIEWS: Final = ("results", "results_all")
 _MARK: Final = "batchflow layout "
 
-# Of columns with few different texts DuckDB need not find out how to store them, nor of hashes: that would take as long
-# as all the rest.
+# How columns are stored in a file that we made: to find it out for each piece takes DuckDB as long as all the rest. In
+# any other file `stored` leaves it to DuckDB: what it can store differs.
 _FEW: Final = "VARCHAR USING COMPRESSION dictionary"
 _KEY: Final = "VARCHAR USING COMPRESSION uncompressed"
 _ID: Final = "VARCHAR USING COMPRESSION fsst"
+_COMPRESSION: Final = re.compile(" USING COMPRESSION [a-z]+")
 TEXT: Final = "VARCHAR USING COMPRESSION zstd"  # of any length
 
 TABLES: Final[dict[str, str]] = {
@@ -109,9 +111,15 @@ def prepare(store: Store) -> bool:
     for schema in KEYS:
         store.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for name, columns in TABLES.items():
-        store.connection.execute(f"CREATE TABLE {name} ({columns})")
+        store.connection.execute(f"CREATE TABLE {name} ({stored(store, columns)})")
         store.connection.execute(mark("TABLE", name, f"one row per {_ONE_ROW_PER[name]}"))
     return state is Layout.OTHER
+
+
+def stored(store: Store, columns: str) -> str:
+    """The columns of a table as this file can have them."""
+    found = store.rows("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'store'")
+    return columns if found == [(f"{STORAGE_VERSION}+",)] else _COMPRESSION.sub("", columns)
 
 
 def require(store: Store) -> None:

@@ -5,13 +5,15 @@ every plain line is taken, for no condition excludes one; and nothing else, or t
 read line by line. Lines that are left are told by their place, for that parser.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from batchflow import files
 from batchflow.cost.rates import Prices, Steps
 from batchflow.errors import SinkError, known_secrets
+from batchflow.plan.answer_types import AnswerPlan
+from batchflow.sinks import answers
 from batchflow.sinks.connection import Store
 from batchflow.sinks.model import BatchRow
 from batchflow.sources.database import literal, pattern
@@ -35,11 +37,15 @@ _PARTS: Final = (
 _PLAIN: Final = (
     "status = 200 AND choice.finish_reason = 'stop' AND choice.message.content <> '' AND choice.message.refusal IS NULL"
 )
+_CONTENT: Final = "choice.message.content"
 _INPUT: Final = "usage.prompt_tokens"
 _OUTPUT: Final = "usage.completion_tokens"
 _CACHED: Final = "usage.prompt_tokens_details.cached_tokens"
 _WRITTEN: Final = "usage.prompt_tokens_details.cache_write_tokens"
 _REASONING: Final = "usage.completion_tokens_details.reasoning_tokens"
+
+
+Places: TypeAlias = Mapping[Path, Collection[int]]  # of lines in files, from 0
 
 
 class ResultFile(NamedTuple):
@@ -50,49 +56,55 @@ class ResultFile(NamedTuple):
 
 
 class PlainShard(NamedTuple):
-    """A collected shard. plain, unreadable: how many of its lines are so; whole: every request has its answer in one of
-    them; prices: at which its answers are counted.
+    """A collected shard of a run. plain, unreadable, invalid: how many of its lines, or answers, are so; whole: every
+    request has its answer in a plain line; prices: at which its answers are counted; answer: what they are typed by.
     """
 
+    run_id: str
+    batch: BatchRow
     files: Sequence[ResultFile]
     plain: int
     unreadable: int
+    invalid: int
     whole: bool
     prices: Prices | None
+    answer: AnswerPlan | None
 
 
-def insert(
-    store: Store, run_id: str, batch: BatchRow, shard: PlainShard, *, sifted: bool
-) -> Mapping[Path, frozenset[int]]:
-    """Put the plain answers into the table of responses; part of the caller's transaction. Returns the places of the
-    other lines. sifted: look first for lines that are no JSON, which DuckDB would not skip. Errors: SinkError, DuckDB's.
+def insert(store: Store, shard: PlainShard, *, sifted: bool) -> Places:
+    """Put the plain answers into the tables; part of the caller's transaction. Returns the places of the other lines.
+    sifted: look first for lines that are no JSON, which DuckDB takes for an error. Errors: SinkError, and DuckDB's.
     """
     store.make_room(_MEMORY)
     found, others = 0, {}
+    where = _PLAIN + answers.conditions(shard.answer, _CONTENT) if shard.invalid else _PLAIN
     with files.scratch_folder() as scratch:
         for file in shard.files:
             bad = _malformed(store, file) if sifted else []
-            path = _without(store, file.path, scratch / file.path.name) if bad else file.path
-            taken = _take(store, path, run_id, batch, shard.prices)
+            lines = _read(_without(store, file.path, scratch / file.path.name) if bad else file.path)
+            taken = _take(store, shard, lines, where)
             found += taken
             if taken < file.lines:
-                odd = _odd(store, path, file.lines - len(bad)) if taken < file.lines - len(bad) else []
+                whole = file.lines - len(bad)
+                odd = _odd(store, lines, where, whole) if taken < whole else []
                 others[file.path] = frozenset(bad + _placed(odd, bad))
     if found != shard.plain:
-        raise SinkError(f"{run_id}: {found} answers are plain, not {shard.plain}")
+        raise SinkError(f"{shard.run_id}: {found} answers are plain, not {shard.plain}")
+    if shard.answer is not None:
+        answers.extract(store, shard.run_id, shard.batch, shard.answer)
     return others
 
 
-def _take(store: Store, path: Path, run_id: str, batch: BatchRow, prices: Prices | None) -> int:
+def _take(store: Store, shard: PlainShard, lines: str, where: str) -> int:
+    """Nothing that holds a secret is taken."""
     secrets = {f"secret_{number}": value for number, value in enumerate(known_secrets())}
-    unsafe = "".join(
-        f" AND NOT contains(concat(choice.message.content, model, fingerprint), ${name})" for name in secrets
-    )
+    texts = f"concat({_CONTENT}, model, fingerprint{answers.as_said(shard.answer, _CONTENT) if secrets else ''})"
+    safe = "".join(f" AND NOT contains({texts}, ${name})" for name in secrets)
     return store.number(
         "INSERT INTO responses SELECT $run_id, $round, $batch_id, custom_id, 'answered', 200, NULL, NULL, "
-        f"choice.message.content, NULL, 'stop', model, fingerprint, {_INPUT}, {_CACHED}, {_OUTPUT}, {_REASONING}, "
-        f"usage.total_tokens, {_cost(prices)}, NULL, NULL FROM {_read(path)} WHERE {_PLAIN}{unsafe}",
-        {"run_id": run_id, "round": batch.round, "batch_id": batch.batch_id, **secrets},
+        f"{_CONTENT}, NULL, 'stop', model, fingerprint, {_INPUT}, {_CACHED}, {_OUTPUT}, {_REASONING}, "
+        f"usage.total_tokens, {_cost(shard.prices)}, NULL, NULL FROM {lines} WHERE {where}{safe}",
+        {"run_id": shard.run_id, "round": shard.batch.round, "batch_id": shard.batch.batch_id, **secrets},
     )
 
 
@@ -101,22 +113,20 @@ def _read(path: Path) -> str:
     return f"(SELECT {_PARTS} FROM read_json({literal(pattern(path))}, hive_partitioning = false, {options}))"
 
 
-def _odd(store: Store, path: Path, lines: int) -> list[int]:
+def _odd(store: Store, lines: str, where: str, count: int) -> list[int]:
     """The places of the lines that are not plain, from 0."""
-    numbered = f"SELECT row_number() OVER () - 1 AS place, {_PLAIN} AS plain FROM {_read(path)}"
-    return _places(store, numbered, "plain IS NOT TRUE", lines)
+    return _places(store, f"SELECT row_number() OVER () - 1 AS place, {where} AS plain FROM {lines}", "plain", count)
 
 
 def _malformed(store: Store, file: ResultFile) -> list[int]:
     """The places of the lines that are no JSON."""
-    return _places(
-        store, f"SELECT row_number() OVER () - 1 AS place, json FROM {_objects(file.path)}", "json IS NULL", file.lines
-    )
+    numbered = f"SELECT row_number() OVER () - 1 AS place, json IS NOT NULL AS whole FROM {_objects(file.path)}"
+    return _places(store, numbered, "whole", file.lines)
 
 
-def _places(store: Store, numbered: str, which: str, lines: int) -> list[int]:
+def _places(store: Store, numbered: str, but: str, lines: int) -> list[int]:
     counted, places = store.rows(
-        f"SELECT count(*), coalesce(list(place ORDER BY place) FILTER ({which}), []) FROM ({numbered})"
+        f"SELECT count(*), coalesce(list(place ORDER BY place) FILTER ({but} IS NOT TRUE), []) FROM ({numbered})"
     )[0]
     if counted != lines:
         raise SinkError(f"{counted} lines were found, not {lines}")

@@ -92,11 +92,14 @@ class Loader:
         if self._is_plain(shard, account):
             files = [ResultFile(self.folder.responses / file["name"], file["lines"]) for file in collected["files"]]
             whole = not account.owed.total() and not account.unreadable
-            plain = PlainShard(files, account.plain, account.unreadable, whole, prices_kept(shard))
-            rows = sink.load_files(self._plan.run, batch, plain, partial(read.rest, account))
+            plain = PlainShard(
+                self._plan.run, batch, files, account.plain, account.unreadable, account.final[Outcome.INVALID], whole,
+                prices_kept(shard), self._plan.answer,
+            )  # fmt: skip
+            rows = sink.load_files(plain, partial(read.rest, account))
             if rows is not None:
                 return rows
-        return sink.load_shard(self._plan.run, batch, *read.every())
+        return sink.load_shard(self._plan.run, batch, read.every())
 
     def _is_plain(self, shard: ShardState, account: Account) -> bool:
         """Whether a shard's answers may be read by the file: nearly all are plain, each the one answer to its request.
@@ -106,7 +109,7 @@ class Loader:
         return (
             (shard.round == 1 and self._plan.endpoint == CHAT and self._plan.duplicates != "share")
             and (account.plain > 0 and not account.doubled and not account.unknown)
-            and (self._plan.answer is None and not self._plan.raw)
+            and not self._plan.raw
         )
 
     def _run_row(self, state: RunState) -> RunRow:
