@@ -30,7 +30,7 @@ def classify(custom_id: str, status: int, body: Mapping[str, Any]) -> Answer:
         system_fingerprint=reading.text(body.get("system_fingerprint")),
         **reading.tokens(body),
         body=reading.compact(body),
-        plain=(status, finish) == (_OK, "stop") and _is_plain(body, message),
+        plain=(status, finish) == (_OK, "stop") and content == message.get("content") and _is_plain(body, message),
     )
 
 
@@ -38,13 +38,12 @@ def _is_plain(body: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
     """Whether nothing in an answer is of another type than nearly all are: each value then means the same to whatever
     reads it.
     """
-    content, refusal = message.get("content"), message.get("refusal")
     words, usage = [body.get("model"), body.get("system_fingerprint")], reading.mapping(body.get("usage"))
     asked, told = (reading.mapping(usage.get(f"{side}_tokens_details")) for side in ("prompt", "completion"))
     counts = [usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")]
     counts += [asked.get("cached_tokens"), asked.get("cache_write_tokens"), told.get("reasoning_tokens")]
     return (
-        (isinstance(content, str) and content != "" and refusal is None)
+        bool(message.get("content") and message.get("refusal") is None)
         and all(word is None or _is_word(word) for word in words)
         and all(count is None or (type(count) is int and 0 <= count < _MOST_TOKENS) for count in counts)
         and not any(name in usage for name in _LATER)

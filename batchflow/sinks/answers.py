@@ -36,7 +36,7 @@ def append(store: Store, run_id: str, round_: int, batch_id: str, rows: Iterable
 
 
 def extract(store: Store, run_id: str, batch: BatchRow, plan: AnswerPlan) -> None:
-    """Make typed answers of the texts of a batch that are in the table of responses, each of which fits the schema; part
+    """Make typed answers of the texts of a batch in the table of responses, each of which fits the schema; part
     of the caller's transaction. What reads them one by one finds the same in them.
     """
     values = "".join(f", value[{literal(each.name)}]" for each in plan.columns)

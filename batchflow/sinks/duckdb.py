@@ -98,7 +98,8 @@ class Sink(StoreUser):
         rest: what comes of the lines in these places, once the answers to the requests given with them are there.
         """
         for sifted in (False, True)[shard.unreadable > 0 :]:
-            with suppress(SinkError), self._loading(shard.run_id, shard.batch):
+            # what DuckDB says of a damaged line is damaged itself
+            with suppress(SinkError, UnicodeError), self._loading(shard.run_id, shard.batch):
                 return self._put_files(shard, rest, sifted=sifted)
         return None
 

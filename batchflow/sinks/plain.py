@@ -103,7 +103,7 @@ def _take(store: Store, shard: PlainShard, lines: str, where: str) -> int:
     return store.number(
         "INSERT INTO responses SELECT $run_id, $round, $batch_id, custom_id, 'answered', 200, NULL, NULL, "
         f"{_CONTENT}, NULL, 'stop', model, fingerprint, {_INPUT}, {_CACHED}, {_OUTPUT}, {_REASONING}, "
-        f"usage.total_tokens, {_cost(shard.prices)}, NULL, NULL FROM {lines} WHERE {where}{safe}",
+        f"usage.total_tokens, {cost_in_sql(shard.prices)}, NULL, NULL FROM {lines} WHERE {where}{safe}",
         {"run_id": shard.run_id, "round": shard.batch.round, "batch_id": shard.batch.batch_id, **secrets},
     )
 
@@ -154,7 +154,7 @@ def _placed(places: Sequence[int], left_out: Sequence[int]) -> list[int]:
     return kept
 
 
-def _cost(prices: Prices | None) -> str:
+def cost_in_sql(prices: Prices | None) -> str:
     """What an answer has cost, as `Prices.cost` has it to the last bit: the same operations in the same order."""
     if prices is None:
         return "NULL"
