@@ -167,6 +167,7 @@ def test_the_parts_of_an_answer() -> None:
         reasoning_tokens=2,
         total_tokens=18,
         body=answer.body,
+        plain=True,
     )
     assert json.loads(answer.body or "") == body()
 
