@@ -15,7 +15,7 @@ from batchflow.sinks.formats import Format, parquet_parts, write_csv, write_json
 from batchflow.sinks.model import BadLine
 from batchflow.sources.database import literal
 
-_PART_REQUESTS: Final = 4000
+_PART_REQUESTS: Final = 20_000
 _PART_CHARACTERS: Final = 8_000_000
 _SAMPLE: Final = 500
 _BLOCK: Final = 1 << 20
