@@ -29,7 +29,7 @@ def classify(custom_id: str, status: int, body: Mapping[str, Any]) -> Answer:
         model_answered=reading.text(body.get("model")),
         system_fingerprint=reading.text(body.get("system_fingerprint")),
         **reading.tokens(body),
-        body=reading.compact(body),
+        parsed=body,
         plain=(status, finish) == (_OK, "stop") and content == message.get("content") and _is_plain(body, message),
     )
 
@@ -72,7 +72,7 @@ def _content(message: Mapping[str, Any]) -> str | None:
     """The text; parts are joined; a message that only calls tools answers with those calls, as JSON."""
     content, calls = message.get("content"), message.get("tool_calls")
     if isinstance(content, list):
-        texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "".join(text for text in texts if isinstance(text, str)) or None
     if calls and not content:
         return reading.compact(calls)

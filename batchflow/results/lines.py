@@ -77,7 +77,7 @@ def parse(record: bytes, endpoint: str = "") -> Answer | None:
         return None
     custom_id: str = value["custom_id"]
     response, error = value.get("response"), value.get("error")
-    if isinstance(response, Mapping):
+    if isinstance(response, dict):
         return _from_response(custom_id, response, error, endpoint)
     return _from_error(custom_id, None, error, None)
 
@@ -105,16 +105,16 @@ def _result(record: bytes) -> Mapping[str, Any] | str:
 def _from_response(custom_id: str, response: Mapping[str, Any], error: Any, endpoint: str) -> Answer:
     body = _decoded(response.get("body"))
     status = _status(response.get("status_code"))
-    if isinstance(body, Mapping) and body.get("error"):
+    if isinstance(body, dict) and body.get("error"):
         return _from_error(custom_id, status, body["error"], body)
-    if status is None and isinstance(body, Mapping) and not error:
+    if status is None and isinstance(body, dict) and not error:
         status = 200  # servers were seen that leave it out
     if status is not None and status in _SUCCESS:
-        if error and not (isinstance(body, Mapping) and holds_answer(body)):
+        if error and not (isinstance(body, dict) and holds_answer(body)):
             return _from_error(custom_id, None, error, body)
-        if isinstance(body, Mapping):
+        if isinstance(body, dict):
             return parser_for(endpoint, body)(custom_id, status, body)
-        return Answer(custom_id, Outcome.EMPTY, http_status=status, body=_text_of(body))
+        return Answer(custom_id, Outcome.EMPTY, http_status=status, parsed=body)
     return _from_error(custom_id, status, error, body)
 
 
@@ -128,7 +128,7 @@ def _from_error(custom_id: str, status: int | None, error: Any, body: Any) -> An
         http_status=status,
         error_code=code or None,
         error_message=message or None,
-        body=_text_of(body),
+        parsed=body,
     )
 
 
@@ -161,14 +161,10 @@ def _status(value: Any) -> int | None:
 
 def _words(error: Any) -> tuple[str, str]:
     """Code and message of an error in any of the shapes seen."""
-    if isinstance(error, Mapping):
+    if isinstance(error, dict):
         code = error.get("code") or error.get("type") or ""
         return str(code), str(error.get("message") or "")
     return "", error if isinstance(error, str) else ""
-
-
-def _text_of(body: Any) -> str | None:
-    return None if body is None else json.dumps(body, separators=(",", ":"))
 
 
 def survey(handle: BinaryIO) -> tuple[int, bytes]:

@@ -6,7 +6,7 @@ Crash windows: `load.before-commit`, `load.after-commit` (each shard is one tran
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from batchflow.errors import BatchflowError, SinkError
 from batchflow.journal.state import IN_FLIGHT, Phase, RunState, ShardState
@@ -32,6 +32,8 @@ from batchflow.steps.collect import check_evidence, read_shard
 from batchflow.steps.spending import cost_of, prices_kept, spent
 from batchflow.steps.summary import account_of, state_of
 from batchflow.steps.take import TAKEN_ROUND
+
+_SHARED: Final = tuple(name for name in ResponseRow._fields if name not in {"outcome", "body", "cost_usd"})
 
 
 class Loader:
@@ -194,9 +196,8 @@ def _batch_id(shard: ShardState) -> str:
 
 def _row(answer: Answer, cost: float | None, *, raw: bool) -> ResponseRow:
     """The answer as the table has it: the same names, and what it has cost."""
-    shared = {name: getattr(answer, name) for name in ResponseRow._fields if name != "cost_usd"}
-    own = {"outcome": answer.outcome.value, "body": answer.body if raw else None, "cost_usd": cost}
-    return ResponseRow(**shared | own)
+    shared = {name: getattr(answer, name) for name in _SHARED}
+    return ResponseRow(**shared, outcome=answer.outcome.value, body=answer.body if raw else None, cost_usd=cost)
 
 
 def _batch_row(shard: ShardState) -> BatchRow:
