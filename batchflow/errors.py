@@ -251,15 +251,25 @@ def _names_a_secret(name: str) -> bool:
     return _SECRET_NAME.search(name.upper()) is not None
 
 
+def known_secrets() -> list[str]:
+    """The values of secrets in the environment, the longest first: a secret may begin with another one."""
+    values = {os.environ[name] for name in os.environ if _names_a_secret(name)}
+    worth = [value for value in values if len(value) >= 8]  # noqa: PLR2004 - shorter ones would blank common words
+    return sorted(worth, key=len, reverse=True)
+
+
+def looks_secret(text: str) -> bool:
+    """Whether something in it looks like a secret: an `sk-…` key, a bearer token."""
+    return _SECRET_TEXT.search(text) is not None
+
+
 def redactor(*, forms: bool = True) -> Callable[[str], str]:
     """A function that takes secrets out of many texts, built from the environment as it is now.
 
     forms: also what only looks like a secret (`sk-…` keys, bearer tokens); without it, as for the words of a model,
     only the values of environment variables that are named like one go.
     """
-    values = {os.environ[name] for name in os.environ if _names_a_secret(name)}
-    worth = [value for value in values if len(value) >= 8]  # noqa: PLR2004 - shorter ones would blank common words
-    secrets = sorted(worth, key=len, reverse=True)  # the longest first: a secret may begin with another one
+    secrets = known_secrets()
 
     def clean(text: str) -> str:
         for secret in secrets:

@@ -42,6 +42,7 @@ def run_json(run: RunView, database: Path) -> dict[str, Any]:
         "batches": batches_accepted(run.state),
         "rounds": run.state.round,
         "lines": _left_aside(account),
+        "bad_lines": _bad_lines(run, database, account),
         **money_json(run.state),
         "conditions": _conditions(run),
     }
@@ -59,6 +60,7 @@ def run_text(
     told = [f"{count:,} {word}" for word, count in _left_aside(account).items() if count]
     if told:
         lines += ["", f"Result lines left aside, never loaded: {', '.join(told)}."]
+        lines += bad_lines_text(_bad_lines(run, database, account))
     lines += [*spent_text(run), *remote]
     if ended:
         lines += [*_samples(run, database, account), "", f"Results: {database}"]
@@ -126,6 +128,26 @@ def spent_text(run: RunView) -> list[str]:
 def _left_aside(account: Account) -> dict[str, int]:
     """Result lines that are nobody's outcome; `conflicting` are those of `doubled` that say something else."""
     return {name: getattr(account, name) for name in ("doubled", "conflicting", "unknown", "unreadable")}
+
+
+def _bad_lines(run: RunView, database: Path, account: Account) -> list[dict[str, Any]]:
+    """The first lines that are no results, as far as they are in the tables."""
+    if not account.unreadable:
+        return []
+    from batchflow.sinks.reader import open_reader
+
+    try:
+        with open_reader(database) as reader:
+            found = reader.bad_lines(run.plan.run, SAMPLES)
+    except BatchflowError:
+        return []
+    return [{"file": each.file, "line": each.line_no, "error": each.error} for each in found]
+
+
+def bad_lines_text(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """The same for people: requests whose answer would stand there are owed."""
+    shown = [f"  responses/{each['file']}:{each['line']}: {render.cell(each['error'])}" for each in lines]
+    return [*shown, "  All of them: `SELECT * FROM bad_lines` in DuckDB."] if shown else []
 
 
 def _verdict(run: RunView, *, ended: bool, untouched: bool) -> str:

@@ -106,6 +106,7 @@ def _moved_at(shard: Any, live: Mapping[str, Any]) -> str | None:
 def text(described: dict[str, Any]) -> str:
     """The same for people."""
     from batchflow.cli.remote import remote_text
+    from batchflow.cli.report import bad_lines_text
 
     marker = render.simulated(really=described["simulated"])
     requests = described["requests"]
@@ -133,6 +134,8 @@ def text(described: dict[str, Any]) -> str:
     if described["cost_usd"] is not None and not described["simulated"]:
         lines.append(f"Cost so far: {usd(described['cost_usd'])}")
         lines += _costs(described["conditions"])
+    if unreadable := described["lines"]["unreadable"]:
+        lines += ["", f"Result lines that are none: {unreadable:,}.", *bad_lines_text(described["bad_lines"])]
     lines += remote_text(described["remote"])
     return "\n".join(lines)
 

@@ -1,12 +1,12 @@
 """The account of a shard (law 3): every request has exactly one outcome, whatever the provider's files hold."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
-from batchflow.results.lines import parse, records
+from batchflow.results.lines import fault, parse, picked
 from batchflow.results.outcome import Answer, Outcome
 
 
@@ -28,6 +28,7 @@ class Account:
     unknown: int = 0  # lines of a custom_id that was not in the shard
     unreadable: int = 0  # lines that are no result at all
     out_of_money: int = 0  # rows that failed because the account ran dry
+    plain: int = 0  # of the final ones, those that may be read by the file; told of a shard, not of a run
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -77,16 +78,18 @@ class Account:
             "unknown": self.unknown,
             "unreadable": self.unreadable,
             "out_of_money": self.out_of_money,
+            **({"plain": self.plain} if self.plain else {}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        # older journals have no `conflicting`; replaced and kept are there only where something was asked again
+        # older journals have neither `conflicting` nor `plain`; replaced and kept stand only where something was asked
+        # again
         counts = {name: value[name] for name in ("doubled", "unknown", "unreadable", "out_of_money")}
-        conflicting = value.get("conflicting", 0)
+        conflicting, plain = value.get("conflicting", 0), value.get("plain", 0)
         final, owed = Counter(value["final"]), Counter(value["owed"])
         replaced, kept = (Counter(value.get(name, {})) for name in ("replaced", "kept"))
-        return cls(final, owed, replaced, kept, value.get("retaken", 0), conflicting=conflicting, **counts)
+        return cls(final, owed, replaced, kept, value.get("retaken", 0), conflicting=conflicting, plain=plain, **counts)
 
 
 class Earlier(NamedTuple):
@@ -96,13 +99,27 @@ class Earlier(NamedTuple):
     taken: bool = False
 
 
+class Unreadable(NamedTuple):
+    """A line that is no result. record: the beginning of it."""
+
+    file: str
+    line: int
+    record: bytes
+    reason: str
+
+
+SHOWN: Final = 500  # bytes of an unreadable line that are kept
+
+
 class Reading:
     """One pass over a shard's result files. A request's outcome is its first line with the model's word, else its first
     final error, else its first line.
 
     judge: what makes an answer of a line. serves: how many requests a line answers, where it is not one. earlier: the
-    final outcome that a request had before it was asked again. raw: each answer carries its line. Iterate once;
-    `account`, `owed` and `kept` are complete afterwards. Memory is bounded by the shard, never by the run.
+    final outcome that a request had before it was asked again. raw: each answer carries its line. looked_at: which
+    records are read at all. ordinals: the same by their place in each file; files that it leaves out are not read.
+    Iterate once; `account`, `owed`, `kept` and `unreadable` are complete afterwards. Memory is bounded by the shard,
+    never by the run.
     """
 
     def __init__(
@@ -114,9 +131,12 @@ class Reading:
         serves: Mapping[str, int] | None = None,
         earlier: Mapping[str, Earlier] | None = None,
         raw: bool = False,
+        looked_at: Callable[[bytes], bool] | None = None,
+        ordinals: Mapping[Path, Collection[int]] | None = None,
     ) -> None:
         self._open = dict.fromkeys(expected)  # in the shard's order; the outcome-less ones are left at the end
         self._paths, self._judge, self._raw = paths, judge, raw
+        self._looked_at, self._ordinals = looked_at, ordinals
         self.serves = serves or {}
         self._earlier = earlier or {}
         self._said: dict[str, int] = {}  # the model's word on a request, as a hash
@@ -124,23 +144,29 @@ class Reading:
         self.account = Account()
         self.owed: dict[str, Outcome] = {}
         self.kept: set[str] = set()  # asked again in vain: the earlier outcome stands
+        self.unreadable: list[Unreadable] = []
 
     def __iter__(self) -> Iterator[Answer]:
         for path in self._paths:
-            for _, record in records(path):
+            for number, record in picked(path, None if self._ordinals is None else self._ordinals.get(path, ())):
+                if self._looked_at is not None and not self._looked_at(record):
+                    continue
                 judged = self._judge(record)
-                if self._raw and judged is not None:
-                    judged = replace(judged, raw=record)
-                answer = self._take(judged)
+                if judged is None:
+                    self._lay_aside(path, number, record)
+                    continue
+                answer = self._take(replace(judged, raw=record) if self._raw else judged)
                 if answer is not None:
                     yield answer
         yield from self._settle()
 
-    def _take(self, answer: Answer | None) -> Answer | None:
+    def _lay_aside(self, path: Path, number: int, record: bytes) -> None:
+        self.account.unreadable += 1
+        self.unreadable.append(Unreadable(path.name, number, record[:SHOWN], fault(record)))
+
+    def _take(self, answer: Answer) -> Answer | None:
         """The answer if it is its request's outcome, whatever else comes."""
-        if answer is None:
-            self.account.unreadable += 1
-        elif answer.custom_id in self._said:
+        if answer.custom_id in self._said:
             self.account.doubled += 1
             self.account.conflicting += not answer.owed and _word(answer) != self._said[answer.custom_id]
         elif answer.custom_id not in self._open:
@@ -163,6 +189,7 @@ class Reading:
         self.account.doubled += earlier is not None
         self.account.conflicting += earlier is not None and not earlier.owed
         self._count_final(answer)
+        self.account.plain += answer.plain
         self._said[answer.custom_id] = _word(answer)
         del self._open[answer.custom_id]
 

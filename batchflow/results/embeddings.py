@@ -28,7 +28,7 @@ def classify(custom_id: str, status: int, body: Mapping[str, Any]) -> Answer:
         dimensions=len(vectors[0]) if vectors is not None and len(vectors) == 1 else None,
         model_answered=reading.text(body.get("model")),
         **reading.tokens(body),
-        body=reading.compact(body),
+        parsed=body,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -39,6 +39,7 @@ _TRANSIENT: Final = frozenset(
     {"server_error", "rate_limit_exceeded", "overloaded_error", "timeout", "vector_store_timeout"}
 )
 _BOM: Final = b"\xef\xbb\xbf"
+_ROW: Final = re.compile(rb'"custom_id"\s*:\s*"(\d+)-')
 
 
 def records(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -50,38 +51,70 @@ def records(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, record
 
 
+def picked(path: Path, ordinals: Collection[int] | None) -> Iterator[tuple[int, bytes]]:
+    """Some of the records, by their place among all (from 0); None: every one."""
+    every = records(path)
+    return every if ordinals is None else (each for ordinal, each in enumerate(every) if ordinal in ordinals)
+
+
+def of_rows(chosen: Callable[[int], bool]) -> Callable[[bytes], bool]:
+    """What tells the records that answer for some rows, by number, without looking closer at them."""
+
+    def tell(record: bytes) -> bool:
+        found = _ROW.search(record)
+        return found is not None and chosen(int(found[1]))
+
+    return tell
+
+
 def parse(record: bytes, endpoint: str = "") -> Answer | None:
     """The answer in a record; None for a line that is no result (no JSON object, no custom_id).
 
     endpoint: the one that was asked; where it is not known, the body tells.
     """
-    try:
-        # a damaged character must not cost a paid answer
-        value = json.loads(record.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or not isinstance(value.get("custom_id"), str):
+    value = _result(record)
+    if isinstance(value, str):
         return None
     custom_id: str = value["custom_id"]
     response, error = value.get("response"), value.get("error")
-    if isinstance(response, Mapping):
+    if isinstance(response, dict):
         return _from_response(custom_id, response, error, endpoint)
     return _from_error(custom_id, None, error, None)
+
+
+def fault(record: bytes) -> str:
+    """Why a record is no result; empty for one that is."""
+    value = _result(record)
+    return value if isinstance(value, str) else ""
+
+
+def _result(record: bytes) -> Mapping[str, Any] | str:
+    """The object in a record, or why it is no result."""
+    try:
+        # a damaged character must not cost a paid answer
+        value = json.loads(record.decode("utf-8", "replace"))
+    except RecursionError:
+        return "this is nested too deeply"
+    except ValueError as error:
+        return f"this is no JSON: {error}"
+    if not isinstance(value, dict):
+        return "this is no JSON object"
+    return value if isinstance(value.get("custom_id"), str) else "this has no custom_id"
 
 
 def _from_response(custom_id: str, response: Mapping[str, Any], error: Any, endpoint: str) -> Answer:
     body = _decoded(response.get("body"))
     status = _status(response.get("status_code"))
-    if isinstance(body, Mapping) and body.get("error"):
+    if isinstance(body, dict) and body.get("error"):
         return _from_error(custom_id, status, body["error"], body)
-    if status is None and isinstance(body, Mapping) and not error:
+    if status is None and isinstance(body, dict) and not error:
         status = 200  # servers were seen that leave it out
     if status is not None and status in _SUCCESS:
-        if error and not (isinstance(body, Mapping) and holds_answer(body)):
+        if error and not (isinstance(body, dict) and holds_answer(body)):
             return _from_error(custom_id, None, error, body)
-        if isinstance(body, Mapping):
+        if isinstance(body, dict):
             return parser_for(endpoint, body)(custom_id, status, body)
-        return Answer(custom_id, Outcome.EMPTY, http_status=status, body=_text_of(body))
+        return Answer(custom_id, Outcome.EMPTY, http_status=status, parsed=body)
     return _from_error(custom_id, status, error, body)
 
 
@@ -95,7 +128,7 @@ def _from_error(custom_id: str, status: int | None, error: Any, body: Any) -> An
         http_status=status,
         error_code=code or None,
         error_message=message or None,
-        body=_text_of(body),
+        parsed=body,
     )
 
 
@@ -128,14 +161,10 @@ def _status(value: Any) -> int | None:
 
 def _words(error: Any) -> tuple[str, str]:
     """Code and message of an error in any of the shapes seen."""
-    if isinstance(error, Mapping):
+    if isinstance(error, dict):
         code = error.get("code") or error.get("type") or ""
         return str(code), str(error.get("message") or "")
     return "", error if isinstance(error, str) else ""
-
-
-def _text_of(body: Any) -> str | None:
-    return None if body is None else json.dumps(body, separators=(",", ":"))
 
 
 def survey(handle: BinaryIO) -> tuple[int, bytes]:

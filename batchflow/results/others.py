@@ -20,7 +20,7 @@ def completion(custom_id: str, status: int, body: Mapping[str, Any]) -> Answer:
         model_answered=reading.text(body.get("model")),
         system_fingerprint=reading.text(body.get("system_fingerprint")),
         **reading.tokens(body),
-        body=reading.compact(body),
+        parsed=body,
     )
 
 
@@ -43,5 +43,5 @@ def _as_json(custom_id: str, status: int, body: Mapping[str, Any], found: Any) -
         content=None if found is None else reading.compact(found),
         model_answered=reading.text(body.get("model")),
         **reading.tokens(body),
-        body=reading.compact(body),
+        parsed=body,
     )

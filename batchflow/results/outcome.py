@@ -1,5 +1,6 @@
 """The outcomes of a request: final ones are never asked again, owed ones may be."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,9 +46,10 @@ DESCRIBED: Final[Mapping[Outcome, str]] = {
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One response line, normalised. Tokens are None where the provider told none (written: to its cache); dimensions
-    is the length of the one vector that content holds as JSON; body is the raw JSON text.
+    is the length of the one vector that content holds as JSON; parsed is the body's value.
 
-    typed: the values of the run's answer columns in their order, where the answer has any.
+    typed: the values of the run's answer columns in their order, where the answer has any. plain: that what reads lines
+    by the file sees in this one what is here (sinks/plain.py).
     """
 
     custom_id: str
@@ -68,10 +70,16 @@ class Answer:
     reasoning_tokens: int | None = None
     total_tokens: int | None = None
     dimensions: int | None = None
-    body: str | None = None
+    parsed: Any = None
     taken_from: str | None = None  # the run that bought it, where it was taken over
     raw: bytes | None = None  # the record as it came, only where it was asked for
     typed: tuple[Any, ...] | None = None
+    plain: bool = False
+
+    @property
+    def body(self) -> str | None:
+        """The body's JSON text; few ask for it."""
+        return None if self.parsed is None else json.dumps(self.parsed, separators=(",", ":"))
 
     @property
     def out_of_money(self) -> bool:

@@ -19,12 +19,12 @@ class Tokens(TypedDict):
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:
     """The objects of a list; whatever else is in it is left out."""
-    return [member for member in value if isinstance(member, Mapping)] if isinstance(value, list) else []
+    return [member for member in value if isinstance(member, dict)] if isinstance(value, list) else []
 
 
 def first(value: Any) -> Mapping[str, Any]:
@@ -33,7 +33,9 @@ def first(value: Any) -> Mapping[str, Any]:
 
 def text(value: Any) -> str | None:
     """Text as a database can hold it: half a surrogate pair, which models do emit, stays readable as its escape."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 def number(value: Any) -> int | None:

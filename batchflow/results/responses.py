@@ -32,7 +32,7 @@ def classify(custom_id: str, status: int, body: Mapping[str, Any]) -> Answer:
         model_answered=reading.text(body.get("model")),
         system_fingerprint=reading.text(body.get("system_fingerprint")),
         **reading.tokens(body),
-        body=reading.compact(body),
+        parsed=body,
     )
 
 

@@ -41,4 +41,6 @@ class TakenJudge:
             return None
         custom_id, origin, line = found
         answer = self.judge(line)
-        return None if answer is None else replace(answer, custom_id=custom_id, taken_from=str(origin["run"]))
+        return (
+            None if answer is None else replace(answer, custom_id=custom_id, taken_from=str(origin["run"]), plain=False)
+        )

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any, Final, NoReturn
 
 from batchflow.identity import json_bytes, json_text
-from batchflow.plan.answer_types import BOOLEAN, INTEGER, JSON, NUMBER, AnswerPlan, Kind
+from batchflow.plan.answer_types import BOOLEAN, INTEGER, JSON, NUMBER, TEXT, AnswerPlan, Kind
 from batchflow.plan.validator import validator
 from batchflow.results.outcome import Answer, Outcome
 from batchflow.spec.extract import extractor
@@ -19,6 +19,8 @@ from batchflow.spec.extract import extractor
 INVALID_JSON: Final = "invalid_json"  # error codes
 INVALID_ANSWER: Final = "invalid_answer"
 _LARGEST: Final = 2**63
+_EXACT: Final = 10**15  # exact in every kind of number
+_PLAIN_TYPES: Final = {TEXT: str, NUMBER: float, BOOLEAN: bool}
 _DEEPEST: Final = 200  # levels; deeper ones are no answers
 _DIGITS: Final = 400  # of a whole number: more than any that fits a number of 64 bits
 _SURROGATE: Final = re.compile("\\\\u[dD][89a-fA-F]|[\ud800-\udfff]")
@@ -38,7 +40,7 @@ def _by_patterns(plan: AnswerPlan) -> Callable[[Answer], Answer]:
 
     def extracted(answer: Answer) -> Answer:
         text = answer.content or ""
-        return replace(answer, typed=tuple(each(text) for each in extractors))
+        return replace(answer, typed=tuple(each(text) for each in extractors), plain=False)
 
     return extracted
 
@@ -61,14 +63,15 @@ def _by_schema(plan: AnswerPlan) -> Callable[[Answer], Answer]:
             values = tuple(_kept(value.get(name), kind, (name,)) for name, kind in columns)
         except _TooLarge as error:
             return _invalid(answer, INVALID_ANSWER, f"{_words(error.path)}: {error}")
-        return replace(answer, typed=values)
+        plain = answer.plain and all(_is_plain(value.get(name), kind) for name, kind in columns)
+        return replace(answer, typed=values, plain=plain)
 
     return judged
 
 
 def _invalid(answer: Answer, code: str, message: str) -> Answer:
     message = message.encode("utf-8", "backslashreplace").decode()
-    return replace(answer, outcome=Outcome.INVALID, error_code=code, error_message=message)
+    return replace(answer, outcome=Outcome.INVALID, error_code=code, error_message=message, plain=False)
 
 
 def _read(text: str) -> Any:
@@ -143,6 +146,19 @@ def _kept(value: Any, kind: Kind, path: Path) -> Any:
     if kind == BOOLEAN:
         return bool(value)
     return json_bytes(value).decode() if kind == JSON else value
+
+
+def _is_plain(value: Any, kind: Kind) -> bool:
+    """Whether whatever reads the value finds the same in it."""
+    if value is None:
+        return kind != JSON
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is_plain(member, kind[0]) for member in value)
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and all(_is_plain(value.get(name), member) for name, member in kind.items())
+    if type(value) is int:
+        return kind in {INTEGER, NUMBER} and abs(value) < _EXACT
+    return type(value) is _PLAIN_TYPES.get(kind)
 
 
 def _as_number(value: Any, kind: Kind, path: Path) -> float:

@@ -19,7 +19,7 @@ from batchflow.sources.database import SETTINGS, literal
 STORAGE_VERSION: Final = "v1.2.0"  # what DuckDB 1.2 and later, R included, can read
 MEMORY: Final = 64_000_000  # bytes that DuckDB may take before it spills to disk: memory stays flat, however many rows
 MOST_MEMORY: Final = 4_000_000_000  # bytes; for texts that are enormous
-THREADS: Final = 2
+THREADS: Final = 2  # that read; a second one that writes would add half as much work as it takes away
 # Rows that are compressed and written together: at the default of 122,880 a whole shard stays in memory until commit.
 ROW_GROUP: Final = 10_240
 _CLASHES: Final = "data"  # a file's name is the catalog's name; it must not be that of our schema
@@ -37,11 +37,12 @@ class Store:
         self._resources = resources
         self._memory = MEMORY
 
-    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a small answer, or the count of a change."""
-        return self.connection.execute(query, list(values)).fetchall()
+    def rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a small answer, or the count of a change. values: in their order, or by name."""
+        given = values if isinstance(values, dict) else list(values)
+        return self.connection.execute(query, given).fetchall()
 
-    def number(self, query: str, values: Sequence[Any] = ()) -> int:
+    def number(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> int:
         """The one number that a query answers with."""
         return int(self.rows(query, values)[0][0])
 
@@ -113,7 +114,9 @@ def open_for_writing(path: Path) -> Store:
     check_name(path)
     if not path.exists() or path.stat().st_size == 0:
         _create(path)
-    return _attach(path, f"ROW_GROUP_SIZE {ROW_GROUP}")
+    store = _attach(path, f"ROW_GROUP_SIZE {ROW_GROUP}")
+    store.connection.execute("SET threads = 1")
+    return store
 
 
 def open_for_reading(path: Path) -> Store:

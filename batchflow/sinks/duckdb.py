@@ -3,7 +3,8 @@ rebuilt from the folders whenever it is not what it should be.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
@@ -13,23 +14,22 @@ from batchflow.errors import SinkError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
 from batchflow.sinks import answers as typed
-from batchflow.sinks import factors, layout, vectors, views
+from batchflow.sinks import factors, layout, plain, vectors, views
 from batchflow.sinks.connection import StoreUser, explained, open_for_writing
 from batchflow.sinks.layout import DATA, FACTORS, KEYS, Layout, run_table
-from batchflow.sinks.model import BatchRow, ResponseRow, RunRow
+from batchflow.sinks.model import BadLine, BatchRow, ResponseRow, Rest, RunRow
+from batchflow.sinks.plain import Places, PlainShard, ResultFile
 from batchflow.sinks.values import Storer, chunks
-from batchflow.sources.database import parquet
+from batchflow.sources.database import identifier, parquet
 from batchflow.sources.maps import asked_as
 
-__all__ = ["BatchRow", "ResponseRow", "RunRow", "Sink"]
+__all__ = ["BadLine", "BatchRow", "Places", "PlainShard", "ResponseRow", "Rest", "ResultFile", "RunRow", "Sink"]
 
 LOADING: Final = "loading"  # state of a run from `begin` or a shard on, until `set_run` says what it is now
 UNSENT: Final = "unsent"
 IN_FLIGHT: Final = "in_flight"
 UNACCOUNTED: Final = "unaccounted"
 TAKEN: Final = "taken-"  # begins the id of what came in no batch
-
-Owed = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 
 class Sink(StoreUser):
@@ -81,34 +81,71 @@ class Sink(StoreUser):
         """
         return self._store.change(lambda: self._begin(plan, folder))
 
-    def load_shard(
-        self,
-        run_id: str,
-        batch: BatchRow,
-        answers: Iterable[ResponseRow],
-        owed: Owed,
-        kept: Callable[[], Collection[str]] = frozenset,
-    ) -> int:
-        """Put the answers of one batch into the tables in one transaction; loading it again replaces them.
+    def load_shard(self, run_id: str, batch: BatchRow, read: Rest) -> int:
+        """Put what came of one batch into the tables in one transaction; loading it again replaces it.
 
-        Requests in `owed` (read after `answers` has ended) keep their kind, the others of this shard are final; those
-        in `kept` were asked again in vain and stay what an earlier round made of them.
+        Requests that are owed keep their kind, the others of this shard are final; those that were asked again in vain
+        stay what an earlier round made of them.
         Returns the number of answers. Errors: SinkError where an answer is doubled or belongs to no request.
         """
+        with self._loading(run_id, batch):
+            return self._put(run_id, batch, read)
+
+    def load_files(self, shard: PlainShard, rest: Callable[[Places, Collection[str]], Rest]) -> int | None:
+        """The same of a shard of round 1, its plain answers by the file. None, and nothing changed, where that cannot
+        be: then it has to be read line by line.
+
+        rest: what comes of the lines in these places, once the answers to the requests given with them are there.
+        """
+        for sifted in (False, True)[shard.unreadable > 0 :]:
+            # what DuckDB says of a damaged line is damaged itself
+            with suppress(SinkError, UnicodeError), self._loading(shard.run_id, shard.batch):
+                return self._put_files(shard, rest, sifted=sifted)
+        return None
+
+    @contextmanager
+    def _loading(self, run_id: str, batch: BatchRow) -> Iterator[None]:
+        """The transaction in which a batch is loaded."""
         with self._store.transaction():
             self._delete_batch(run_id, batch.batch_id)
-            kinds = self._append(run_id, batch, answers)
-            answered = len(kinds)
-            kinds.update(owed if isinstance(owed, Mapping) else owed())
-            for custom_id in kept():
-                kinds.pop(custom_id, None)
-            self._settle(run_id, batch, kinds)
+            yield
             if batch.round:  # what was taken over came in no batch of this run
                 self._insert_batch(run_id, batch)
             self._store.rows("UPDATE runs SET state = ? WHERE run_id = ?", [LOADING, run_id])
             failpoints.hit("load.before-commit")
         failpoints.hit("load.after-commit")
+
+    def _put_files(self, shard: PlainShard, rest: Callable[[Places, Collection[str]], Rest], *, sifted: bool) -> int:
+        """Part of the caller's transaction."""
+        others, batch = plain.insert(self._store, shard, sifted=sifted), shard.batch
+        self._store.rows(
+            "UPDATE requests SET owed = NULL, last_round = ? WHERE run_id = ? AND shard = ? "
+            "AND coalesce(last_round, ?) <= ?",
+            [batch.round, shard.run_id, batch.shard, batch.round, batch.round],
+        )
+        if shard.whole and not others:
+            return shard.plain
+        taken = self._store.rows(
+            "SELECT custom_id FROM responses WHERE run_id = ? AND batch_id = ?", [shard.run_id, batch.batch_id]
+        )
+        return shard.plain + self._put(shard.run_id, batch, rest(others, {custom_id for (custom_id,) in taken}))
+
+    def _put(self, run_id: str, batch: BatchRow, read: Rest) -> int:
+        """What was read line by line; part of the caller's transaction."""
+        kinds = self._append(run_id, batch, read.answers)
+        answered = len(kinds)
+        kinds.update(read.owed if isinstance(read.owed, Mapping) else read.owed())
+        for custom_id in read.kept():
+            kinds.pop(custom_id, None)
+        self._settle(run_id, batch, kinds)
+        self._lay_aside(run_id, batch, read.bad())
         return answered
+
+    def _lay_aside(self, run_id: str, batch: BatchRow, lines: Iterable[BadLine]) -> None:
+        storer = Storer()
+        with self._store.connection.appender("bad_lines") as appender:
+            for line in map(storer.bad, lines):
+                appender.append_row(run_id, batch.round, batch.shard, batch.batch_id, *line)
 
     def set_waiting(self, run_id: str, *, in_flight: Collection[int]) -> None:
         """Say of the requests that no round has brought anything for whether their shard is at the provider."""
@@ -164,9 +201,7 @@ class Sink(StoreUser):
         dropped = layout.prepare(self._store)
         self._delete_run(plan.run)
         layout.check_run_tables(self._store, plan.run)
-        table = run_table(DATA, plan.run)
-        self._store.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {parquet(folder.rows)}")
-        self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
+        self._create_data(plan, folder.rows)
         factors.create(self._store, plan)
         typed.create(self._store, plan)
         count = sum(self._insert_requests(plan, path, taken=path == folder.map(0)) for path in folder.first_maps())
@@ -179,6 +214,14 @@ class Sink(StoreUser):
         views.create(self._store)
         return dropped
 
+    def _create_data(self, plan: Plan, rows: Path) -> None:
+        table = run_table(DATA, plan.run)
+        described = self._store.rows(f"DESCRIBE SELECT * FROM {parquet(rows)}")
+        columns = (f"{identifier(name)} {layout.TEXT if kind == 'VARCHAR' else kind}" for name, kind, *_ in described)
+        self._store.connection.execute(f"CREATE TABLE {table} ({layout.stored(self._store, ', '.join(columns))})")
+        self._store.connection.execute(f"INSERT INTO {table} FROM {parquet(rows)}")
+        self._store.connection.execute(layout.mark("TABLE", table, f"the rows of {plan.experiment} as read"))
+
     def _insert_requests(self, plan: Plan, path: Path, *, taken: bool) -> int:
         """The requests of a map, every one unsent."""
         place = "NULL, NULL" if taken else "shard, line"
@@ -188,7 +231,8 @@ class Sink(StoreUser):
             condition = f"(SELECT condition FROM {factors_} f WHERE f.condition_number = m.condition)"
         return self._store.number(
             f"INSERT INTO requests SELECT ?, custom_id, row_number, row_id, {condition}, condition, replicate, draw, "
-            f"request_key, {place}, {asked_as(self._store.connection, path)}, ?, NULL FROM {parquet(path)} m",
+            f"request_key, {place}, nullif({asked_as(self._store.connection, path)}, custom_id), ?, NULL "
+            f"FROM {parquet(path)} m",
             [plan.run, UNSENT],
         )
 
@@ -218,6 +262,7 @@ class Sink(StoreUser):
         known = self._store.rows("DELETE FROM batches WHERE run_id = ? AND batch_id = ?", [run_id, batch_id]) != [(0,)]
         if known or batch_id.startswith(TAKEN):
             self._store.rows("DELETE FROM responses WHERE run_id = ? AND batch_id = ?", [run_id, batch_id])
+            self._store.rows("DELETE FROM bad_lines WHERE run_id = ? AND batch_id = ?", [run_id, batch_id])
             typed.delete_batch(self._store, run_id, batch_id)
 
     def _append(self, run_id: str, batch: BatchRow, answers: Iterable[ResponseRow]) -> dict[str, str | None]:
@@ -244,7 +289,8 @@ class Sink(StoreUser):
             appender.append_rows(kinds.items())
         changed = self._store.number(
             "UPDATE requests SET owed = s.owed, last_round = ? FROM settled s WHERE requests.run_id = ? "
-            "AND requests.asked_as = s.custom_id AND coalesce(requests.last_round, ?) <= ?",
+            "AND coalesce(requests.asked_as, requests.custom_id) = s.custom_id "
+            "AND coalesce(requests.last_round, ?) <= ?",
             [batch.round, run_id, batch.round, batch.round],
         )
         if changed != len(kinds):

@@ -2,16 +2,17 @@
 layout version in its comment; whatever has no such mark belongs to the user and is never touched.
 """
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from batchflow.errors import SetupError, SinkError
-from batchflow.sinks.connection import Store
+from batchflow.sinks.connection import STORAGE_VERSION, Store
 from batchflow.sources.database import identifier, literal
 
-LAYOUT_VERSION: Final = 2
+LAYOUT_VERSION: Final = 3
 DATA: Final = "data"
 FACTORS: Final = "factors"
 ANSWERS: Final = "answers"
@@ -23,6 +24,14 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 VIEWS: Final = ("results", "results_all")
 _MARK: Final = "batchflow layout "
+
+# How columns are stored in a file that we made: to find it out for each piece takes DuckDB as long as all the rest. In
+# any other file `stored` leaves it to DuckDB: what it can store differs.
+_FEW: Final = "VARCHAR USING COMPRESSION dictionary"
+_KEY: Final = "VARCHAR USING COMPRESSION uncompressed"
+_ID: Final = "VARCHAR USING COMPRESSION fsst"
+_COMPRESSION: Final = re.compile(" USING COMPRESSION [a-z]+")
+TEXT: Final = "VARCHAR USING COMPRESSION zstd"  # of any length
 
 TABLES: Final[dict[str, str]] = {
     "runs": """
@@ -36,17 +45,20 @@ TABLES: Final[dict[str, str]] = {
         error_file_id VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT""",
     # last_round: the newest round that is loaded for the request; a shard of an earlier one then changes nothing.
     # shard and line are those of the first round; NULL where the answer was taken over. asked_as: the custom_id of the
-    # line that answers the request, its own but for `duplicates: share`.
-    "requests": """
-        run_id VARCHAR, custom_id VARCHAR, row_number BIGINT, row_id VARCHAR, condition VARCHAR,
-        condition_number INTEGER, replicate INTEGER, draw BIGINT, request_key VARCHAR, shard INTEGER, line INTEGER,
-        asked_as VARCHAR, owed VARCHAR, last_round INTEGER""",
-    "responses": """
-        run_id VARCHAR, round INTEGER, batch_id VARCHAR, custom_id VARCHAR, outcome VARCHAR, http_status BIGINT,
-        error_code VARCHAR, error_message VARCHAR, content VARCHAR, refusal VARCHAR, finish_reason VARCHAR,
-        model_answered VARCHAR, system_fingerprint VARCHAR, prompt_tokens BIGINT, cached_tokens BIGINT,
-        completion_tokens BIGINT, reasoning_tokens BIGINT, total_tokens BIGINT, cost_usd DOUBLE, taken_from VARCHAR,
+    # line that answers the request where that is not its own, as with `duplicates: share`.
+    "requests": f"""
+        run_id {_FEW}, custom_id {_ID}, row_number BIGINT, row_id {_ID}, condition {_FEW},
+        condition_number INTEGER, replicate INTEGER, draw BIGINT, request_key {_KEY}, shard INTEGER, line INTEGER,
+        asked_as {_FEW}, owed {_FEW}, last_round INTEGER""",
+    "responses": f"""
+        run_id {_FEW}, round INTEGER, batch_id {_FEW}, custom_id {_ID}, outcome {_FEW}, http_status BIGINT,
+        error_code {_FEW}, error_message VARCHAR, content {TEXT}, refusal {TEXT}, finish_reason {_FEW},
+        model_answered {_FEW}, system_fingerprint {_FEW}, prompt_tokens BIGINT, cached_tokens BIGINT,
+        completion_tokens BIGINT, reasoning_tokens BIGINT, total_tokens BIGINT, cost_usd DOUBLE, taken_from {_FEW},
         body JSON USING COMPRESSION zstd""",
+    "bad_lines": """
+        run_id VARCHAR, round INTEGER, shard INTEGER, batch_id VARCHAR, file VARCHAR, line_no BIGINT, text VARCHAR,
+        error VARCHAR""",
 }
 
 
@@ -99,9 +111,15 @@ def prepare(store: Store) -> bool:
     for schema in KEYS:
         store.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for name, columns in TABLES.items():
-        store.connection.execute(f"CREATE TABLE {name} ({columns})")
+        store.connection.execute(f"CREATE TABLE {name} ({stored(store, columns)})")
         store.connection.execute(mark("TABLE", name, f"one row per {_ONE_ROW_PER[name]}"))
     return state is Layout.OTHER
+
+
+def stored(store: Store, columns: str) -> str:
+    """The columns of a table as this file can have them."""
+    found = store.rows("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'store'")
+    return columns if found == [(f"{STORAGE_VERSION}+",)] else _COMPRESSION.sub("", columns)
 
 
 def require(store: Store) -> None:
@@ -147,6 +165,7 @@ def columns_of(store: Store, schema: str, run_id: str) -> list[Stored]:
 
 _ONE_ROW_PER: Final = {
     "runs": "run", "batches": "batch", "requests": "request", "responses": "response line of any round",
+    "bad_lines": "line of a response file that is no result",
 }  # fmt: skip
 
 

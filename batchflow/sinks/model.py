@@ -1,7 +1,7 @@
 """The rows that a sink takes: one type per table of design.md section 7, free of any store."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 
 class ResponseRow(NamedTuple):
@@ -37,6 +37,29 @@ class TypedRow(NamedTuple):
 
     custom_id: str
     values: tuple[Any, ...]
+
+
+class BadLine(NamedTuple):
+    """A line of a response file that is no result: its place, how it begins, and what is wrong with it."""
+
+    file: str
+    line_no: int
+    text: str
+    error: str
+
+
+Owed: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]]
+
+
+class Rest(NamedTuple):
+    """What the parser that reads line by line makes of a shard. The others are known when `answers` has ended: the kind
+    of each request that is owed, those that were asked again in vain, and the lines that are no results.
+    """
+
+    answers: Iterable[ResponseRow]
+    owed: Owed
+    kept: Callable[[], Collection[str]] = frozenset
+    bad: Callable[[], Iterable[BadLine]] = tuple
 
 
 class BatchRow(NamedTuple):

@@ -12,9 +12,10 @@ from batchflow.errors import SetupError
 from batchflow.sinks import layout, views
 from batchflow.sinks.connection import StoreUser, explained, open_for_reading
 from batchflow.sinks.formats import Format, parquet_parts, write_csv, write_json, write_parquet
+from batchflow.sinks.model import BadLine
 from batchflow.sources.database import literal
 
-_PART_REQUESTS: Final = 4000
+_PART_REQUESTS: Final = 20_000
 _PART_CHARACTERS: Final = 8_000_000
 _SAMPLE: Final = 500
 _BLOCK: Final = 1 << 20
@@ -119,6 +120,15 @@ class Reader(StoreUser):
             write_parquet(self._store, self._queries(run_id), scratch, whole, group=requests)
             files.publish(whole, target)
 
+    def bad_lines(self, run_id: str, limit: int) -> list[BadLine]:
+        """The first lines of the run's response files that are no results. Errors: as `columns`."""
+        self._check(run_id)
+        query = (
+            "SELECT file, line_no, text, error FROM bad_lines WHERE run_id = ? ORDER BY round, file, line_no LIMIT ?"
+        )
+        with explained(self._store.path):
+            return [BadLine(*row) for row in self._store.rows(query, [run_id, limit])]
+
     def write_parquet(self, run_id: str, folder: Path) -> tuple[Path, ...]:
         """All rows as parquet files, which follow one another in input order. Errors: as `columns`."""
         return tuple(parquet_parts(self._store, self._queries(run_id), folder))
@@ -143,7 +153,8 @@ class Reader(StoreUser):
             end = min(last, start + step - 1)
             with explained(self._store.path):
                 least, greatest = self._store.rows(
-                    "SELECT coalesce(min(asked_as), ''), coalesce(max(asked_as), '') FROM requests "
+                    "SELECT coalesce(min(asked), ''), coalesce(max(asked), '') "
+                    "FROM (SELECT row_number, run_id, coalesce(asked_as, custom_id) AS asked FROM requests) "
                     "WHERE run_id = ? AND row_number BETWEEN ? AND ?",
                     [run_id, start, end],
                 )[0]

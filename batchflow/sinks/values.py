@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from batchflow.errors import redactor
 from batchflow.sinks.connection import MEMORY
-from batchflow.sinks.model import BatchRow, ResponseRow, TypedRow
+from batchflow.sinks.model import BadLine, BatchRow, ResponseRow, TypedRow
 
 _CHUNK_ROWS: Final = 1000
 _CHUNK_BYTES: Final = 8_000_000
@@ -92,6 +92,12 @@ class Storer:
             return _storable_value(self._answer(value))
         text = json.dumps(value)
         return value if self._answer(text) == text else None
+
+    def bad(self, line: BadLine) -> BadLine:
+        """What is no result may be anything."""
+        return line._replace(
+            text=_storable_value(self._words(line.text)), error=_storable_value(self._words(line.error))
+        )
 
     def batch(self, row: BatchRow) -> BatchRow:
         return row._replace(status=self._words(row.status))

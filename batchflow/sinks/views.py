@@ -20,14 +20,14 @@ _TAIL: Final = (
     "a.refusal", "a.finish_reason", "a.model_answered",
     # one answer may serve several requests; it was paid for once
     *(
-        f"CASE WHEN q.custom_id = q.asked_as THEN a.{name} END AS {name}"
+        f"CASE WHEN q.asked_as IS NULL THEN a.{name} END AS {name}"
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
     ),
-    "CASE WHEN q.custom_id = q.asked_as THEN a.cost_usd ELSE 0 END AS cost_usd",
+    "CASE WHEN q.asked_as IS NULL THEN a.cost_usd ELSE 0 END AS cost_usd",
 )  # fmt: skip
 # A request that is not owed has its final answer in the newest round that asked it; only owed ones are asked again.
 FINAL_ANSWER: Final = (
-    "LEFT JOIN responses a ON a.run_id = q.run_id AND a.custom_id = q.asked_as "
+    "LEFT JOIN responses a ON a.run_id = q.run_id AND a.custom_id = coalesce(q.asked_as, q.custom_id) "
     "AND a.round = CASE WHEN q.owed IS NULL THEN q.last_round END"
 )
 REQUESTS: Final = f"FROM requests q JOIN runs r ON r.run_id = q.run_id {FINAL_ANSWER}"

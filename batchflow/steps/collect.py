@@ -4,8 +4,7 @@ Crash windows: `collect.before-publish`, `collect.between-files`, `collect.after
 next run takes the whole ones as they are), `collect.after-event`.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from os import SEEK_END
@@ -20,7 +19,7 @@ from batchflow.plan.shards import row_of, shard_ids, shard_name
 from batchflow.providers.base import BatchProvider
 from batchflow.results.account import Earlier, Reading
 from batchflow.results.judge import judge_of
-from batchflow.results.lines import is_json, parse, survey
+from batchflow.results.lines import is_json, of_rows, parse, survey
 from batchflow.results.outcome import Answer
 from batchflow.results.taken import TakenJudge
 from batchflow.sources.maps import earlier_outcomes, served
@@ -182,21 +181,6 @@ def check_evidence(folder: RunFolder, collected: Iterable[Mapping[str, Any]]) ->
             )
 
 
-_ROW: Final = re.compile(rb'"custom_id"\s*:\s*"(\d+)-')
-
-
-@dataclass(frozen=True, slots=True)
-class _ChosenJudge:
-    """Judges the records of some rows, and looks no closer at the others."""
-
-    judge: Callable[[bytes], Answer | None]
-    chosen: Callable[[int], bool]
-
-    def __call__(self, record: bytes) -> Answer | None:
-        found = _ROW.search(record)
-        return self.judge(record) if found is not None and self.chosen(int(found[1])) else None
-
-
 def read_shard(
     folder: RunFolder,
     round_: int,
@@ -205,22 +189,27 @@ def read_shard(
     *,
     raw: bool = False,
     chosen: Callable[[int], bool] | None = None,
+    ordinals: Mapping[Path, Collection[int]] | None = None,
+    taken: Collection[str] = (),
 ) -> Reading:
     """A pass over the answers of a collected shard, from the files named in its event. raw: each carries its line.
-    chosen: only those to these rows.
+    chosen: only those to these rows. ordinals: only these records of each file, where those of the requests `taken` are
+    read already.
     """
     paths = [folder.responses / name for name in names]
-    expected = shard_ids(folder.shard(shard_name(round_, shard)))
+    expected = (name for name in shard_ids(folder.shard(shard_name(round_, shard))) if name not in taken)
     plan = read_plan(folder.manifest)
     judge: Callable[[bytes], Answer | None] = judge_of(plan)
     if round_ == 0:
         judge = TakenJudge(judge)
+    looked_at = None
     if chosen is not None:
-        expected = (name for name in expected if chosen(row_of(name)))
-        judge = _ChosenJudge(judge, chosen)
+        expected, looked_at = (name for name in expected if chosen(row_of(name))), of_rows(chosen)
     serves = served(folder.map(round_), shard) if plan.duplicates == "share" else None
     earlier = None
     if round_ > 1:
         earlier = {name: Earlier(*each) for name, each in earlier_outcomes(folder.map(round_), shard).items()}
     there = [path for path in paths if path.exists()]
-    return Reading(expected, there, judge, serves=serves, earlier=earlier, raw=raw)
+    return Reading(
+        expected, there, judge, serves=serves, earlier=earlier, raw=raw, looked_at=looked_at, ordinals=ordinals
+    )

@@ -3,21 +3,37 @@
 Crash windows: `load.before-commit`, `load.after-commit` (each shard is one transaction: there or not there).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from batchflow.errors import BatchflowError
+from batchflow.errors import BatchflowError, SinkError
 from batchflow.journal.state import IN_FLIGHT, Phase, RunState, ShardState
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan
-from batchflow.results.outcome import Answer
-from batchflow.sinks.duckdb import TAKEN, BatchRow, ResponseRow, RunRow, Sink
+from batchflow.results.account import Account, Reading, Unreadable
+from batchflow.results.outcome import Answer, Outcome
+from batchflow.sinks.duckdb import (
+    TAKEN,
+    BadLine,
+    BatchRow,
+    Places,
+    PlainShard,
+    ResponseRow,
+    Rest,
+    ResultFile,
+    RunRow,
+    Sink,
+)
+from batchflow.spec.endpoints import CHAT
 from batchflow.steps.base import StepName
 from batchflow.steps.collect import check_evidence, read_shard
 from batchflow.steps.spending import cost_of, prices_kept, spent
 from batchflow.steps.summary import account_of, state_of
 from batchflow.steps.take import TAKEN_ROUND
+
+_SHARED: Final = tuple(name for name in ResponseRow._fields if name not in {"outcome", "body", "cost_usd"})
 
 
 class Loader:
@@ -73,10 +89,30 @@ class Loader:
     def _shard(self, sink: Sink, shard: ShardState) -> int:
         collected: Mapping[str, Any] = shard.collected or {}
         names = [file["name"] for file in collected["files"]]
-        reading = read_shard(self.folder, shard.round, shard.number, names)
-        prices = prices_kept(shard)
-        rows = (_row(answer, cost_of(answer, prices), raw=self._plan.raw) for answer in reading)
-        return sink.load_shard(self._plan.run, _batch_row(shard), rows, lambda: reading.owed, lambda: reading.kept)
+        account = Account.from_json(collected["account"])
+        batch, read = _batch_row(shard), _Reader(self.folder, self._plan, shard, names)
+        if self._is_plain(shard, account):
+            files = [ResultFile(self.folder.responses / file["name"], file["lines"]) for file in collected["files"]]
+            whole = not account.owed.total() and not account.unreadable
+            plain = PlainShard(
+                self._plan.run, batch, files, account.plain, account.unreadable, account.final[Outcome.INVALID], whole,
+                prices_kept(shard), self._plan.answer,
+            )  # fmt: skip
+            rows = sink.load_files(plain, partial(read.rest, account))
+            if rows is not None:
+                return rows
+        return sink.load_shard(self._plan.run, batch, read.every())
+
+    def _is_plain(self, shard: ShardState, account: Account) -> bool:
+        """Whether a shard's answers may be read by the file: nearly all are plain, each the one answer to its request.
+
+        An account that was counted by an earlier version does not say.
+        """
+        return (
+            (shard.round == 1 and self._plan.endpoint == CHAT and self._plan.duplicates != "share")
+            and (account.plain > 0 and not account.doubled and not account.unknown)
+            and not self._plan.raw
+        )
 
     def _run_row(self, state: RunState) -> RunRow:
         account = account_of(state)
@@ -112,6 +148,41 @@ class Loader:
             raise BatchflowError(difference, hint="the run's folder has everything; please report this")
 
 
+class _Reader:
+    """Reads a shard line by line, as the tables have it."""
+
+    def __init__(self, folder: RunFolder, plan: Plan, shard: ShardState, names: Sequence[str]) -> None:
+        self._folder, self._raw, self._shard, self._names = folder, plan.raw, shard, names
+
+    def every(self) -> Rest:
+        return self._read(read_shard(self._folder, self._shard.round, self._shard.number, self._names))
+
+    def rest(self, account: Account, places: Places, taken: Collection[str]) -> Rest:
+        """Only the lines in these places, once the answers to the requests `taken` are in the table. Raises SinkError
+        where both together are not what was counted.
+        """
+        shard = self._shard
+        reading = read_shard(self._folder, shard.round, shard.number, self._names, ordinals=places, taken=taken)
+
+        def owed() -> Mapping[str, str]:
+            here = reading.account
+            here.final[Outcome.ANSWERED] += account.plain
+            if (+here.final, here.owed, here.unreadable) != (+account.final, account.owed, account.unreadable):
+                raise SinkError(f"{shard.name}: the answers are not as they were counted")
+            return reading.owed
+
+        return self._read(reading)._replace(owed=owed)
+
+    def _read(self, reading: Reading) -> Rest:
+        prices = prices_kept(self._shard)
+        rows = (_row(answer, cost_of(answer, prices), raw=self._raw) for answer in reading)
+        return Rest(rows, lambda: reading.owed, lambda: reading.kept, lambda: map(_bad_line, reading.unreadable))
+
+
+def _bad_line(line: Unreadable) -> BadLine:
+    return BadLine(line.file, line.line, line.record.decode("utf-8", "backslashreplace"), line.reason)
+
+
 def _collected(state: RunState) -> Iterator[ShardState]:
     return (shard for shard in state.shards() if shard.phase is Phase.COLLECTED)
 
@@ -125,9 +196,8 @@ def _batch_id(shard: ShardState) -> str:
 
 def _row(answer: Answer, cost: float | None, *, raw: bool) -> ResponseRow:
     """The answer as the table has it: the same names, and what it has cost."""
-    shared = {name: getattr(answer, name) for name in ResponseRow._fields if name != "cost_usd"}
-    own = {"outcome": answer.outcome.value, "body": answer.body if raw else None, "cost_usd": cost}
-    return ResponseRow(**shared | own)
+    shared = {name: getattr(answer, name) for name in _SHARED}
+    return ResponseRow(**shared, outcome=answer.outcome.value, body=answer.body if raw else None, cost_usd=cost)
 
 
 def _batch_row(shard: ShardState) -> BatchRow:

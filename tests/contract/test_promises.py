@@ -236,6 +236,24 @@ def test_every_kind_of_row_gets_one_outcome(make_study: Make) -> None:
     assert calls(study)[CREATE] == 1
 
 
+def test_a_broken_line_costs_no_other_and_is_shown_with_its_place(make_study: Make) -> None:
+    study = make_study(faults=[{"fault": "broken_lines", "rows": [3], "batch": 1}], per_shard=12)
+    ended = study.run()
+    assert ended.status == 0
+    record = ended.json()
+    assert record["lines"] == {"doubled": 0, "conflicting": 0, "unknown": 0, "unreadable": 1}
+    (bad,) = record["bad_lines"]
+    place = f"responses/{bad['file']}:{bad['line']}: this is no JSON"
+    assert study.query("SELECT file, line_no, error FROM bad_lines") == [(bad["file"], bad["line"], bad["error"])]
+    ((text,),) = study.query("SELECT text FROM bad_lines")
+    file = next((study.folder / "runs").glob(f"*/responses/{bad['file']}"))
+    assert file.read_text().splitlines()[bad["line"] - 1].startswith(text)
+    assert "custom_id" in text
+    for command in ("run", "status"):
+        shown = study.run(command, "experiment.yaml", *(["--yes"] if command == "run" else []))
+        assert place in shown.stdout + shown.stderr
+
+
 def test_owed_rows_are_asked_again_and_then_named(make_study: Make) -> None:
     faults = [{"fault": "row_error", "rows": [1], "status": 500}, {"fault": "row_error", "rows": [2], "status": 0}]
     study = make_study(faults=faults, per_shard=12, rounds=2)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchflow.errors import SinkError
-from batchflow.sinks.duckdb import ResponseRow, Sink
+from batchflow.sinks.duckdb import ResponseRow, Rest, Sink
 from tests.unit.sinks.made import Made, answer, batch, make, query
 
 NOBODY: dict[str, str] = {}
@@ -41,7 +41,7 @@ def test_loading_twice_is_loading_once(tmp_path: Path, database: Path) -> None:
             for _ in range(2):
                 owed = {made.id(3): "expired"}
                 answers = [*made.answers([2, 1]), answer(made.id(3), None, "expired")]
-                assert sink.load_shard(made.run, batch(), answers, owed) == 3
+                assert sink.load_shard(made.run, batch(), Rest(answers, owed)) == 3
                 sink.set_run(made.row("in_progress"))
                 sink.refresh()
         assert sink.account(made.run) == ({"answered": 2}, {"expired": 1})
@@ -62,7 +62,7 @@ def test_owed_may_be_known_only_after_the_answers(tmp_path: Path, database: Path
 
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), answers(), lambda: owed)
+        sink.load_shard(made.run, batch(), Rest(answers(), lambda: owed))
         assert sink.account(made.run) == ({"answered": 2}, {"missing": 1})
 
 
@@ -75,10 +75,10 @@ def test_a_load_that_breaks_off_leaves_what_was_there(tmp_path: Path, database: 
 
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), made.answers([1, 2, 3], "old"), NOBODY)
+        sink.load_shard(made.run, batch(), Rest(made.answers([1, 2, 3], "old"), NOBODY))
         sink.set_run(made.row())
         with pytest.raises(OSError, match="went away"):
-            sink.load_shard(made.run, batch(), broken(), NOBODY)
+            sink.load_shard(made.run, batch(), Rest(broken(), NOBODY))
         assert sink.has(made.run, batches=["batch_a"])
         sink.refresh()
     assert query(database, OUTCOMES) == [(row, "answered", f"old {row}") for row in (1, 2, 3)]
@@ -92,12 +92,12 @@ def test_shards_may_come_in_any_order_and_again(tmp_path: Path, database: Path, 
         for name in (*order, order[0]):
             if name == "r1s1":
                 lines = [answer(made.id(1)), answer(made.id(2), None, "error")]
-                sink.load_shard(made.run, batch("b1"), lines, {made.id(2): "error"})
+                sink.load_shard(made.run, batch("b1"), Rest(lines, {made.id(2): "error"}))
             elif name == "r1s2":
-                sink.load_shard(made.run, batch("b2", shard=2), [answer(made.id(3))], {made.id(4): "missing"})
+                sink.load_shard(made.run, batch("b2", shard=2), Rest([answer(made.id(3))], {made.id(4): "missing"}))
             else:
                 lines = [answer(made.id(2), "second time")]
-                sink.load_shard(made.run, batch("b3", round_=2), lines, {made.id(4): "expired"})
+                sink.load_shard(made.run, batch("b3", round_=2), Rest(lines, {made.id(4): "expired"}))
         assert sink.account(made.run) == ({"answered": 3}, {"expired": 1})
         sink.set_run(made.row("partial"))
     assert query(database, OUTCOMES) == [
@@ -117,7 +117,7 @@ def test_the_account_sums_to_the_requests(tmp_path_factory: pytest.TempPathFacto
     owed = {made.id(row): kind for row, kind in enumerate(kinds, start=1) if kind in {"expired", "missing"}}
     with Sink.open(root / "results.duckdb") as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), lines, owed)
+        sink.load_shard(made.run, batch(), Rest(lines, owed))
         final, owing = sink.account(made.run)
     assert final | owing == {kind: kinds.count(kind) for kind in sorted(set(kinds))}
     assert set(owing) == set(owed.values())
@@ -128,7 +128,7 @@ def test_a_request_without_answer_and_without_kind_is_not_hidden(tmp_path: Path,
     made = make(tmp_path)
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), made.answers([1, 2]), {made.id(3): "missing"})
+        sink.load_shard(made.run, batch(), Rest(made.answers([1, 2]), {made.id(3): "missing"}))
         sink._store.rows("DELETE FROM responses WHERE custom_id = ?", [made.id(2)])
         assert sink.account(made.run) == ({"answered": 1}, {"missing": 1, "unaccounted": 1})
 
@@ -138,9 +138,9 @@ def test_doubled_and_foreign_answers_are_refused_whole(tmp_path: Path, database:
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
         with pytest.raises(SinkError, match="1 requests with more than one answer"):
-            sink.load_shard(made.run, batch(), made.answers([1, 2, 1]), NOBODY)
+            sink.load_shard(made.run, batch(), Rest(made.answers([1, 2, 1]), NOBODY))
         with pytest.raises(SinkError, match="1 answers belong to no request"):
-            sink.load_shard(made.run, batch(), made.answers([1, 9]), NOBODY)
+            sink.load_shard(made.run, batch(), Rest(made.answers([1, 9]), NOBODY))
         assert sink.account(made.run) == ({}, {"unsent": 3})
         assert sink.loaded(made.run) == frozenset()
 
@@ -151,14 +151,14 @@ def test_has_wants_exactly_these_batches_and_a_final_word(tmp_path: Path, databa
         assert sink.loaded(made.run) is None
         assert not sink.has(made.run, batches=[])
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch("b1"), made.answers([1, 2]), NOBODY)
+        sink.load_shard(made.run, batch("b1"), Rest(made.answers([1, 2]), NOBODY))
         assert sink.loaded(made.run) == frozenset(["b1"])
         assert not sink.has(made.run, batches=["b1"]), "set_run did not come yet"
         sink.set_run(made.row("in_progress"))
         assert sink.has(made.run, batches=["b1"])
         assert not sink.has(made.run, batches=["b1", "b2"])
         assert not sink.has(made.run, batches=[])
-        sink.load_shard(made.run, batch("b2", shard=2), made.answers([3]), NOBODY)
+        sink.load_shard(made.run, batch("b2", shard=2), Rest(made.answers([3]), NOBODY))
         sink.set_run(made.row())
         assert not sink.has(made.run, batches=["b1"])
         assert sink.has(made.run, batches=["b2", "b1"])
@@ -173,7 +173,7 @@ def test_drop_run_leaves_the_others(tmp_path: Path, database: Path) -> None:
     with Sink.open(database) as sink:
         for made in (first, second):
             sink.begin(made.plan, made.folder)
-            sink.load_shard(made.run, batch(), made.answers([1], made.run), NOBODY)
+            sink.load_shard(made.run, batch(), Rest(made.answers([1], made.run), NOBODY))
             sink.set_run(made.row())
         sink.drop_run(second.run)
         assert sink.loaded(second.run) is None

@@ -19,7 +19,7 @@ from batchflow.results.outcome import Answer, Outcome
 from batchflow.server.responder import Ask
 from batchflow.server.schema.strict import check_strict
 from batchflow.server.simulator import Simulator
-from batchflow.sinks.duckdb import ResponseRow, Sink
+from batchflow.sinks.duckdb import ResponseRow, Rest, Sink
 from batchflow.sinks.layout import ANSWERS, run_table
 from batchflow.sources.columns import resolve
 from batchflow.sources.database import identifier
@@ -161,5 +161,5 @@ def load(database: Path, made: Made, answers: list[Answer]) -> None:
     rows = [ResponseRow(**{name: getattr(answer, name) for name in shared}) for answer in answers]
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), rows, {})
+        sink.load_shard(made.run, batch(), Rest(rows, {}))
         sink.set_run(made.row())

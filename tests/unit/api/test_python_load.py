@@ -14,7 +14,7 @@ import pytest
 import batchflow
 from batchflow.errors import BatchflowError, DatabaseHeld, SetupError, SinkError, UsageError
 from batchflow.sinks import handle
-from batchflow.sinks.duckdb import Sink
+from batchflow.sinks.duckdb import Rest, Sink
 from tests.unit.cli.golden import QUIET
 from tests.unit.cli.test_cli_errors import run_folder, write_study
 from tests.unit.sinks.made import Made, answer, batch, make
@@ -39,7 +39,7 @@ def two(tmp_path: Path) -> tuple[Path, Made]:
         for made in (before, after):
             sink.begin(made.plan, made.folder)
             sink.set_run(made.row())
-        sink.load_shard(before.run, batch(), [answer(before.id(row), f"no. {row}") for row in (3, 1, 2)], {})
+        sink.load_shard(before.run, batch(), Rest([answer(before.id(row), f"no. {row}") for row in (3, 1, 2)], {}))
         sink.refresh()
     return path, before
 

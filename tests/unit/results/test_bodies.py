@@ -129,7 +129,7 @@ def test_the_parts_of_a_response() -> None:
         completion_tokens=7,
         reasoning_tokens=2,
         total_tokens=18,
-        body=answer.body,
+        parsed=answer.parsed,
     )
     assert json.loads(answer.body or "") == body
     assert read(RESPONSES, cut("max_output_tokens")).finish_reason == "max_output_tokens"

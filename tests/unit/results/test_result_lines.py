@@ -166,7 +166,8 @@ def test_the_parts_of_an_answer() -> None:
         completion_tokens=7,
         reasoning_tokens=2,
         total_tokens=18,
-        body=answer.body,
+        parsed=answer.parsed,
+        plain=True,
     )
     assert json.loads(answer.body or "") == body()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batchflow.plan.answer_types import AnswerColumn, AnswerPlan, Kind
-from batchflow.sinks.duckdb import ResponseRow, Sink
+from batchflow.sinks.duckdb import ResponseRow, Rest, Sink
 from batchflow.sinks.formats import Format
 from batchflow.sinks.reader import open_reader
 from tests.unit.sinks.made import Made, answer, batch, make, query
@@ -37,7 +37,7 @@ def load(path: Path, made: Made, *values: tuple[Any, ...] | None, batch_id: str 
     with Sink.open(path) as sink:
         if sink.loaded(made.run) is None:
             sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(batch_id), rows, {})
+        sink.load_shard(made.run, batch(batch_id), Rest(rows, {}))
         sink.set_run(made.row())
         sink.refresh()
 
@@ -88,7 +88,7 @@ def test_answers_and_typed_values_come_in_one_transaction(tmp_path: Path, databa
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            sink.load_shard(made.run, batch(), rows(), {})
+            sink.load_shard(made.run, batch(), Rest(rows(), {}))
     assert query(database, f'SELECT count(*) FROM answers."{made.run}"') == [(0,)]  # noqa: S608
     assert query(database, "SELECT count(*) FROM responses") == [(0,)]
 

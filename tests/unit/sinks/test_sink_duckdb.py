@@ -11,7 +11,7 @@ import pytest
 from batchflow.errors import DatabaseHeld, ExitStatus, SetupError, SinkError
 from batchflow.sinks import layout
 from batchflow.sinks.connection import check_name, open_for_writing
-from batchflow.sinks.duckdb import ResponseRow, Sink
+from batchflow.sinks.duckdb import ResponseRow, Rest, Sink
 from batchflow.sinks.reader import open_reader
 from tests.unit.sinks.made import Made, answer, batch, make, query
 
@@ -34,7 +34,7 @@ def load(database: Path, made: Made, *, rows: list[int] | None = None, state: st
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
         owed = {made.id(row): "missing" for row in range(1, made.plan.requests + 1) if row not in numbers}
-        sink.load_shard(made.run, batch(), made.answers(numbers), owed)
+        sink.load_shard(made.run, batch(), Rest(made.answers(numbers), owed))
         sink.set_run(made.row(state))
         sink.refresh()
 
@@ -118,7 +118,7 @@ def test_a_refused_error_keeps_its_words_and_an_owed_one_shows_none(tmp_path: Pa
     ]
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), lines, {made.id(3): "error"})
+        sink.load_shard(made.run, batch(), Rest(lines, {made.id(3): "error"}))
     assert query(database, "SELECT outcome, refusal, content, model_answered, total_tokens FROM results") == [
         ("refused", "I cannot", None, "m", None), ("error", None, None, None, None), ("error", None, None, None, None),
     ]  # fmt: skip
@@ -146,7 +146,7 @@ def test_any_text_is_kept(tmp_path: Path, database: Path) -> None:
     lines = [answer(made.id(row), text)._replace(refusal=text) for row, text in enumerate(TEXTS, start=1)]
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), lines, NOBODY)
+        sink.load_shard(made.run, batch(), Rest(lines, NOBODY))
     kept = [text.encode("utf-8", "backslashreplace").decode() for text in TEXTS]
     assert query(database, "SELECT content, refusal FROM results") == [(text, text) for text in kept]
 
@@ -156,7 +156,7 @@ def test_a_very_long_answer_and_a_number_out_of_range(tmp_path: Path, database: 
     lines = [answer(made.id(1), "é" * 20_000_000), answer(made.id(2))._replace(http_status=10**30), answer(made.id(3))]
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), lines, NOBODY)
+        sink.load_shard(made.run, batch(), Rest(lines, NOBODY))
     assert query(database, "SELECT length(content), http_status FROM responses ORDER BY custom_id") == [
         (20_000_000, 200), (3, None), (3, 200),
     ]  # fmt: skip
@@ -167,7 +167,9 @@ def test_more_long_answers_than_the_memory_that_duckdb_has(tmp_path: Path, datab
     load(database, made)
     long = ("lorem ipsum é" * 20_000)[:200_000]
     with Sink.open(database) as sink:
-        sink.load_shard(made.run, batch(), (answer(made.id(row), f"{row} {long}") for row in range(1, 401)), NOBODY)
+        sink.load_shard(
+            made.run, batch(), Rest((answer(made.id(row), f"{row} {long}") for row in range(1, 401)), NOBODY)
+        )
         sink.set_run(made.row())
         sink.refresh()
     with open_reader(database) as reader:
@@ -191,7 +193,7 @@ def test_raw_bodies_are_json_whatever_came(tmp_path: Path, database: Path) -> No
     lines = [answer(made.id(row))._replace(body=body) for row, body in enumerate([*BODIES, None], start=1)]
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), lines, NOBODY)
+        sink.load_shard(made.run, batch(), Rest(lines, NOBODY))
     bodies = query(database, "SELECT body FROM responses ORDER BY custom_id")
     assert bodies[0] == (BODIES[0],)
     assert json.loads(str(bodies[1][0])) == {"t": "x\\ud83dy", "ok": "😀"}
@@ -310,7 +312,7 @@ def test_another_layout_is_rebuilt_and_the_users_own_survives(tmp_path: Path, da
         assert sink.loaded(other.run) is None
         assert sink.begin(other.plan, other.folder) is False
         for run in (made, other):
-            sink.load_shard(run.run, batch(), run.answers([1, 2, 3]), NOBODY)
+            sink.load_shard(run.run, batch(), Rest(run.answers([1, 2, 3]), NOBODY))
             sink.set_run(run.row())
         sink.refresh()
     assert users_own(database) == [[(42,)], [(1,)], [("keep",)], 6]
@@ -369,7 +371,7 @@ def test_a_map_that_does_not_fit_its_manifest_is_refused_whole(tmp_path: Path, d
 CRASH = """
 import sys
 from pathlib import Path
-from batchflow.sinks.duckdb import Sink
+from batchflow.sinks.duckdb import Rest, Sink
 from tests.unit.sinks.made import Made, batch, answer
 from batchflow.plan.folder import RunFolder
 database, run, text = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -377,7 +379,7 @@ def answers():
     for row in range(1, 4001):
         yield answer(f"{row:07d}-1-1-3f9c2a71", text * 500)
 with Sink.open(database) as sink:
-    sink.load_shard(run, batch(), answers(), {})
+    sink.load_shard(run, batch(), Rest(answers(), {}))
 """
 
 
@@ -386,7 +388,7 @@ def test_killed_around_the_commit(tmp_path: Path, database: Path, window: str, t
     made = make(tmp_path, rows=[{"A": "x"}] * 4000)
     with Sink.open(database) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), [answer(made.id(row), "old") for row in range(1, 4001)], NOBODY)
+        sink.load_shard(made.run, batch(), Rest([answer(made.id(row), "old") for row in range(1, 4001)], NOBODY))
         sink.set_run(made.row())
         sink.refresh()
     with python(CRASH, database, made.run, "new", BATCHFLOW_FAILPOINT=window) as child:
@@ -441,7 +443,7 @@ def test_what_a_provider_echoes_of_a_secret_is_not_in_the_tables(
     plain = answer(made.id(3), "sk-learn-pipelines are no key")
     with Sink.open(path) as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(status=said), [*rows, plain], {})
+        sink.load_shard(made.run, batch(status=said), Rest([*rows, plain], {}))
         sink.set_run(made.row())
     words, heard = "no: [redacted], [redacted]", "no: [redacted], sk-proj-abcdefgh"
     select = "SELECT error_code, error_message, content, refusal, finish_reason, model_answered, system_fingerprint"

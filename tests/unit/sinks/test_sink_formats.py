@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batchflow.errors import SetupError
 from batchflow.sinks import reader as reading
-from batchflow.sinks.duckdb import Sink
+from batchflow.sinks.duckdb import Rest, Sink
 from batchflow.sinks.formats import Format, is_formula
 from batchflow.sinks.reader import open_reader
 from tests.unit.sinks.made import Made, Rows, answer, batch, make
@@ -58,7 +58,7 @@ def parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Made]
     made = make(tmp_path, rows=rows)
     with Sink.open(tmp_path / "results.duckdb") as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), [answer(made.id(row), f"{EVIL}{row}") for row in range(40, 0, -1)], {})
+        sink.load_shard(made.run, batch(), Rest([answer(made.id(row), f"{EVIL}{row}") for row in range(40, 0, -1)], {}))
         sink.set_run(made.row())
         sink.refresh()
     return tmp_path / "results.duckdb", made
@@ -146,7 +146,9 @@ def texts(tmp_path: Path, cells: list[str], column: str = "Note") -> tuple[Path,
     made = make(tmp_path / "made", rows=rows)
     with Sink.open(tmp_path / "results.duckdb") as sink:
         sink.begin(made.plan, made.folder)
-        sink.load_shard(made.run, batch(), [answer(made.id(n), cell) for n, cell in enumerate(cells, start=1)], {})
+        sink.load_shard(
+            made.run, batch(), Rest([answer(made.id(n), cell) for n, cell in enumerate(cells, start=1)], {})
+        )
         sink.set_run(made.row())
         sink.refresh()
     return tmp_path / "results.duckdb", made

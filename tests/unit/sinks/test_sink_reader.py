@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from batchflow.errors import DatabaseHeld, SetupError, SinkError
-from batchflow.sinks.duckdb import Sink
+from batchflow.sinks.duckdb import Rest, Sink
 from batchflow.sinks.formats import Format
 from batchflow.sinks.reader import Reader, open_reader
 from tests.unit.sinks.made import Made, Rows, answer, batch, make, query
@@ -29,7 +29,7 @@ def database(tmp_path: Path, made: Made) -> Path:
             sink.begin(one.plan, one.folder)
             sink.set_run(one.row())
         lines = [answer(made.id(row, again), f"{row}/{again}\0\u2028") for row in (3, 1, 2) for again in (2, 1)]
-        sink.load_shard(made.run, batch(), lines[:-1], {lines[-1].custom_id: "missing"})
+        sink.load_shard(made.run, batch(), Rest(lines[:-1], {lines[-1].custom_id: "missing"}))
         sink.set_run(made.row("partial"))
         sink.refresh()
     return path

@@ -1,0 +1,182 @@
+"""Answers read by the file: DuckDB takes those of the plain kind out of a shard's files, which are nearly all of them.
+
+What is plain, the parser that reads line by line has said when the files were collected (`plain` of an account). Here
+every plain line is taken, for no condition excludes one; and nothing else, or the numbers differ: then the shard is
+read line by line. Lines that are left are told by their place, for that parser.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
+
+from batchflow import files
+from batchflow.cost.rates import Prices, Steps
+from batchflow.errors import SinkError, known_secrets
+from batchflow.plan.answer_types import AnswerPlan
+from batchflow.sinks import answers
+from batchflow.sinks.connection import Store
+from batchflow.sinks.model import BatchRow
+from batchflow.sources.database import literal, pattern
+
+_MEMORY: Final = 256_000_000  # bytes; what reads JSON holds some buffers of the longest line that it takes
+_LONGEST: Final = 16_000_000  # bytes of a line; with a longer one, the shard is read line by line
+_LINES: Final = f"format = 'newline_delimited', compression = 'none', maximum_object_size = {_LONGEST}"
+# What is of another kind than here, and a field that stands twice, is an error of the whole file.
+_USAGE: Final = (
+    "STRUCT(prompt_tokens BIGINT, completion_tokens BIGINT, total_tokens BIGINT, "
+    "prompt_tokens_details STRUCT(cached_tokens BIGINT, cache_write_tokens BIGINT), "
+    "completion_tokens_details STRUCT(reasoning_tokens BIGINT))"
+)
+_CHOICES: Final = "STRUCT(message STRUCT(content VARCHAR, refusal VARCHAR), finish_reason VARCHAR)[]"
+_BODY: Final = f"STRUCT(choices {_CHOICES}, model VARCHAR, system_fingerprint VARCHAR, usage {_USAGE})"
+_COLUMNS: Final = f"{{custom_id: 'VARCHAR', response: 'STRUCT(status_code BIGINT, body {_BODY})'}}"
+_PARTS: Final = (
+    "custom_id, response.status_code AS status, response.body.choices[1] AS choice, response.body.model AS model, "
+    "response.body.system_fingerprint AS fingerprint, response.body.usage AS usage"
+)
+_PLAIN: Final = (
+    "status = 200 AND choice.finish_reason = 'stop' AND choice.message.content <> '' AND choice.message.refusal IS NULL"
+)
+_CONTENT: Final = "choice.message.content"
+_INPUT: Final = "usage.prompt_tokens"
+_OUTPUT: Final = "usage.completion_tokens"
+_CACHED: Final = "usage.prompt_tokens_details.cached_tokens"
+_WRITTEN: Final = "usage.prompt_tokens_details.cache_write_tokens"
+_REASONING: Final = "usage.completion_tokens_details.reasoning_tokens"
+
+
+Places: TypeAlias = Mapping[Path, Collection[int]]  # of lines in files, from 0
+
+
+class ResultFile(NamedTuple):
+    """A file of a shard's answers; lines that are blank do not count."""
+
+    path: Path
+    lines: int
+
+
+class PlainShard(NamedTuple):
+    """A collected shard of a run. plain, unreadable, invalid: how many of its lines, or answers, are so; whole: every
+    request has its answer in a plain line; prices: at which its answers are counted; answer: what they are typed by.
+    """
+
+    run_id: str
+    batch: BatchRow
+    files: Sequence[ResultFile]
+    plain: int
+    unreadable: int
+    invalid: int
+    whole: bool
+    prices: Prices | None
+    answer: AnswerPlan | None
+
+
+def insert(store: Store, shard: PlainShard, *, sifted: bool) -> Places:
+    """Put the plain answers into the tables; part of the caller's transaction. Returns the places of the other lines.
+    sifted: look first for lines that are no JSON, which DuckDB takes for an error. Errors: SinkError, and DuckDB's.
+    """
+    store.make_room(_MEMORY)
+    found, others = 0, {}
+    where = _PLAIN + answers.conditions(shard.answer, _CONTENT) if shard.invalid else _PLAIN
+    with files.scratch_folder() as scratch:
+        for file in shard.files:
+            bad = _malformed(store, file) if sifted else []
+            lines = _read(_without(store, file.path, scratch / file.path.name) if bad else file.path)
+            taken = _take(store, shard, lines, where)
+            found += taken
+            if taken < file.lines:
+                whole = file.lines - len(bad)
+                odd = _odd(store, lines, where, whole) if taken < whole else []
+                others[file.path] = frozenset(bad + _placed(odd, bad))
+    if found != shard.plain:
+        raise SinkError(f"{shard.run_id}: {found} answers are plain, not {shard.plain}")
+    if shard.answer is not None:
+        answers.extract(store, shard.run_id, shard.batch, shard.answer)
+    return others
+
+
+def _take(store: Store, shard: PlainShard, lines: str, where: str) -> int:
+    """Nothing that holds a secret is taken."""
+    secrets = {f"secret_{number}": value for number, value in enumerate(known_secrets())}
+    texts = f"concat({_CONTENT}, model, fingerprint{answers.as_said(shard.answer, _CONTENT) if secrets else ''})"
+    safe = "".join(f" AND NOT contains({texts}, ${name})" for name in secrets)
+    return store.number(
+        "INSERT INTO responses SELECT $run_id, $round, $batch_id, custom_id, 'answered', 200, NULL, NULL, "
+        f"{_CONTENT}, NULL, 'stop', model, fingerprint, {_INPUT}, {_CACHED}, {_OUTPUT}, {_REASONING}, "
+        f"usage.total_tokens, {cost_in_sql(shard.prices)}, NULL, NULL FROM {lines} WHERE {where}{safe}",
+        {"run_id": shard.run_id, "round": shard.batch.round, "batch_id": shard.batch.batch_id, **secrets},
+    )
+
+
+def _read(path: Path) -> str:
+    options = f"{_LINES}, auto_detect = false, records = true, columns = {_COLUMNS}"
+    return f"(SELECT {_PARTS} FROM read_json({literal(pattern(path))}, hive_partitioning = false, {options}))"
+
+
+def _odd(store: Store, lines: str, where: str, count: int) -> list[int]:
+    """The places of the lines that are not plain, from 0."""
+    return _places(store, f"SELECT row_number() OVER () - 1 AS place, {where} AS plain FROM {lines}", "plain", count)
+
+
+def _malformed(store: Store, file: ResultFile) -> list[int]:
+    """The places of the lines that are no JSON."""
+    numbered = f"SELECT row_number() OVER () - 1 AS place, json IS NOT NULL AS whole FROM {_objects(file.path)}"
+    return _places(store, numbered, "whole", file.lines)
+
+
+def _places(store: Store, numbered: str, but: str, lines: int) -> list[int]:
+    counted, places = store.rows(
+        f"SELECT count(*), coalesce(list(place ORDER BY place) FILTER ({but} IS NOT TRUE), []) FROM ({numbered})"
+    )[0]
+    if counted != lines:
+        raise SinkError(f"{counted} lines were found, not {lines}")
+    return list(places)
+
+
+def _objects(path: Path) -> str:
+    return f"read_json_objects({literal(pattern(path))}, hive_partitioning = false, ignore_errors = true, {_LINES})"
+
+
+def _without(store: Store, path: Path, target: Path) -> Path:
+    """A copy of a file without the lines that are no JSON."""
+    as_is = "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER ''"
+    store.rows(f"COPY (SELECT json FROM {_objects(path)} WHERE json IS NOT NULL) TO {literal(str(target))} ({as_is})")
+    return target
+
+
+def _placed(places: Sequence[int], left_out: Sequence[int]) -> list[int]:
+    """Places in a copy as places in the file of which some lines were left out."""
+    kept, before = [], 0
+    for place in places:
+        while before < len(left_out) and left_out[before] <= place + before:
+            before += 1
+        kept.append(place + before)
+    return kept
+
+
+def cost_in_sql(prices: Prices | None) -> str:
+    """What an answer has cost, as `Prices.cost` has it to the last bit: the same operations in the same order."""
+    if prices is None:
+        return "NULL"
+    cached = f"least(coalesce({_CACHED}, 0), {_INPUT})"
+    written = f"least(coalesce({_WRITTEN}, 0), greatest(0, {_INPUT} - {cached}))"
+    plain = _price(prices.input)
+    paid = f"CAST({_INPUT} - {cached} - {written} AS DOUBLE) * {plain}"
+    paid += f" + CAST(coalesce({_OUTPUT}, 0) AS DOUBLE) * {_price(prices.output)}"
+    paid += f" + CAST({cached} AS DOUBLE) * {_price(prices.cached) if prices.cached else plain}"
+    paid += f" + CAST({written} AS DOUBLE) * {_price(prices.written) if prices.written else plain}"
+    return f"CASE WHEN {_INPUT} IS NOT NULL THEN ({paid}) / 1000000::DOUBLE END"
+
+
+def _price(steps: Steps) -> str:
+    """The price at the length of a request."""
+    price = _double(0.0)
+    for beyond, dollars in steps:
+        price = (
+            f"CASE WHEN {_INPUT} <= {beyond:d} THEN {price} ELSE {_double(dollars)} END" if beyond else _double(dollars)
+        )
+    return price
+
+
+def _double(value: float) -> str:
+    return f"CAST('{value!r}' AS DOUBLE)"
