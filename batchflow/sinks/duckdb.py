@@ -286,7 +286,8 @@ class Sink(StoreUser):
         """Write down which requests are still owed, unless a later round has been loaded before."""
         self._store.connection.execute("CREATE OR REPLACE TEMP TABLE settled (custom_id VARCHAR, owed VARCHAR)")
         with self._store.connection.appender("settled") as appender:
-            appender.append_rows(kinds.items())
+            # in the order of the requests: to change them all over the place takes fifty times as long
+            appender.append_rows([(custom_id, kinds[custom_id]) for custom_id in sorted(kinds)])
         changed = self._store.number(
             "UPDATE requests SET owed = s.owed, last_round = ? FROM settled s WHERE requests.run_id = ? "
             "AND coalesce(requests.asked_as, requests.custom_id) = s.custom_id "
