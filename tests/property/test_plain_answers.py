@@ -300,6 +300,13 @@ def test_what_holds_a_secret_is_left_to_the_one_that_takes_it_out(root: Path) ->
     assert not any(SECRET in str(rows) for name, rows in fast.items() if "responses" in name)
 
 
+def test_one_line_is_not_taken_in_place_of_another(root: Path) -> None:
+    """A text in parts is not plain, but is taken for one by what reads the file; the secret is, and is not."""
+    parts = Line(2, record([{"type": "text", "text": "in parts"}], "stop", "gpt-4o", None, {}), "")
+    slow, fast, how = loaded_both_ways(root, [[[line_of(1), parts, line_of(3, f"x {SECRET}")]]], None)
+    assert (fast, how) == (slow, ["left"])
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.none() | COUNTS, st.none() | COUNTS, st.none() | COUNTS, st.none() | COUNTS), min_size=1),
