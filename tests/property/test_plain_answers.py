@@ -301,9 +301,12 @@ def test_what_holds_a_secret_is_left_to_the_one_that_takes_it_out(root: Path) ->
 
 
 def test_one_line_is_not_taken_in_place_of_another(root: Path) -> None:
-    """A text in parts is not plain, but is taken for one by what reads the file; the secret is, and is not."""
-    parts = Line(2, record([{"type": "text", "text": "in parts"}], "stop", "gpt-4o", None, {}), "")
-    slow, fast, how = loaded_both_ways(root, [[[line_of(1), parts, line_of(3, f"x {SECRET}")]]], None)
+    """A model that is a number is not plain, but passes for it by the file; with a status that is left out, it is the
+    other way round.
+    """
+    number = Line(2, record("yes", "stop", 5, None, {}), "")
+    left_out = Line(3, record("yes", "stop", "gpt-4o", None, {("response", "status_code"): None}), "")
+    slow, fast, how = loaded_both_ways(root, [[[line_of(1), number, left_out]]], None)
     assert (fast, how) == (slow, ["left"])
 
 
