@@ -29,6 +29,7 @@ class Account:
     unreadable: int = 0  # lines that are no result at all
     out_of_money: int = 0  # rows that failed because the account ran dry
     plain: int = 0  # of the final ones, those that may be read by the file; told of a shard, not of a run
+    plain_raw: int = 0  # of these, those whose bodies may be, too; told where bodies are stored
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -79,17 +80,17 @@ class Account:
             "unreadable": self.unreadable,
             "out_of_money": self.out_of_money,
             **({"plain": self.plain} if self.plain else {}),
+            **({"plain_raw": self.plain_raw} if self.plain_raw else {}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        # older journals have neither `conflicting` nor `plain`; replaced and kept stand only where something was asked
-        # again
+        # older journals lack `conflicting`, `plain` and `plain_raw`; others stand only where something was asked again
         counts = {name: value[name] for name in ("doubled", "unknown", "unreadable", "out_of_money")}
-        conflicting, plain = value.get("conflicting", 0), value.get("plain", 0)
+        counts |= {name: value.get(name, 0) for name in ("retaken", "conflicting", "plain", "plain_raw")}
         final, owed = Counter(value["final"]), Counter(value["owed"])
         replaced, kept = (Counter(value.get(name, {})) for name in ("replaced", "kept"))
-        return cls(final, owed, replaced, kept, value.get("retaken", 0), conflicting=conflicting, plain=plain, **counts)
+        return cls(final, owed, replaced, kept, **counts)
 
 
 class Earlier(NamedTuple):
@@ -190,6 +191,7 @@ class Reading:
         self.account.conflicting += earlier is not None and not earlier.owed
         self._count_final(answer)
         self.account.plain += answer.plain
+        self.account.plain_raw += answer.plain_raw
         self._said[answer.custom_id] = _word(answer)
         del self._open[answer.custom_id]
 

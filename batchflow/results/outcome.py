@@ -49,7 +49,7 @@ class Answer:
     is the length of the one vector that content holds as JSON; parsed is the body's value.
 
     typed: the values of the run's answer columns in their order, where the answer has any. plain: that what reads lines
-    by the file sees in this one what is here (sinks/plain.py).
+    by the file sees in this one what is here (sinks/plain.py); plain_raw: in its body's text, too.
     """
 
     custom_id: str
@@ -75,6 +75,7 @@ class Answer:
     raw: bytes | None = None  # the record as it came, only where it was asked for
     typed: tuple[Any, ...] | None = None
     plain: bool = False
+    plain_raw: bool = False
 
     @property
     def body(self) -> str | None:

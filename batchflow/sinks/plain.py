@@ -13,6 +13,7 @@ from batchflow import files
 from batchflow.cost.rates import Prices, Steps
 from batchflow.errors import SinkError, known_secrets
 from batchflow.plan.answer_types import AnswerPlan
+from batchflow.plan.bodies import MOST_BEYOND, OTHERWISE
 from batchflow.sinks import answers
 from batchflow.sinks.connection import Store
 from batchflow.sinks.model import BatchRow
@@ -29,20 +30,26 @@ _USAGE: Final = (
 )
 _CHOICES: Final = "STRUCT(message STRUCT(content VARCHAR, refusal VARCHAR), finish_reason VARCHAR)[]"
 _BODY: Final = f"STRUCT(choices {_CHOICES}, model VARCHAR, system_fingerprint VARCHAR, usage {_USAGE})"
-_COLUMNS: Final = f"{{custom_id: 'VARCHAR', response: 'STRUCT(status_code BIGINT, body {_BODY})'}}"
 _PARTS: Final = (
-    "custom_id, response.status_code AS status, response.body.choices[1] AS choice, response.body.model AS model, "
-    "response.body.system_fingerprint AS fingerprint, response.body.usage AS usage"
+    "custom_id, status, body.choices[1] AS choice, body.model AS model, body.system_fingerprint AS fingerprint, "
+    "body.usage AS usage"
 )
 _PLAIN: Final = (
     "status = 200 AND choice.finish_reason = 'stop' AND choice.message.content <> '' AND choice.message.refusal IS NULL"
 )
+_ALIKE: Final = f" AND NOT regexp_matches(text, {literal(OTHERWISE)}) AND strlen(text) <= length(text) + {MOST_BEYOND}"
 _CONTENT: Final = "choice.message.content"
 _INPUT: Final = "usage.prompt_tokens"
 _OUTPUT: Final = "usage.completion_tokens"
 _CACHED: Final = "usage.prompt_tokens_details.cached_tokens"
 _WRITTEN: Final = "usage.prompt_tokens_details.cache_write_tokens"
 _REASONING: Final = "usage.completion_tokens_details.reasoning_tokens"
+# the text of a body as our JSON writer has it
+_ESCAPE: Final = "lambda c: CASE WHEN strlen(c) = length(c) THEN c ELSE printf('\\u%04x', unicode(c)) END"
+_ESCAPED: Final = (
+    "CASE WHEN strlen(text) = length(text) THEN text ELSE "
+    f"array_to_string(list_transform(regexp_extract_all(text, '[ -~]+|[^ -~]'), {_ESCAPE}), '') END"
+)
 
 
 Places: TypeAlias = Mapping[Path, Collection[int]]  # of lines in files, from 0
@@ -57,7 +64,8 @@ class ResultFile(NamedTuple):
 
 class PlainShard(NamedTuple):
     """A collected shard of a run. plain, unreadable, invalid: how many of its lines, or answers, are so; whole: every
-    request has its answer in a plain line; prices: at which its answers are counted; answer: what they are typed by.
+    request has its answer in a plain line; prices: at which its answers are counted; answer: what they are typed by;
+    raw: their bodies are stored.
     """
 
     run_id: str
@@ -69,6 +77,7 @@ class PlainShard(NamedTuple):
     whole: bool
     prices: Prices | None
     answer: AnswerPlan | None
+    raw: bool
 
 
 def insert(store: Store, shard: PlainShard, *, sifted: bool) -> Places:
@@ -77,11 +86,13 @@ def insert(store: Store, shard: PlainShard, *, sifted: bool) -> Places:
     """
     store.make_room(_MEMORY)
     found, others = 0, {}
-    where = _PLAIN + answers.conditions(shard.answer, _CONTENT) if shard.invalid else _PLAIN
+    where = _PLAIN + _ALIKE * shard.raw
+    where += answers.conditions(shard.answer, _CONTENT) if shard.invalid else ""
     with files.scratch_folder() as scratch:
         for file in shard.files:
             bad = _malformed(store, file) if sifted else []
-            lines = _read(_without(store, file.path, scratch / file.path.name) if bad else file.path)
+            path = _without(store, file.path, scratch / file.path.name) if bad else file.path
+            lines = _read(path, raw=shard.raw)
             taken = _take(store, shard, lines, where)
             found += taken
             if taken < file.lines:
@@ -98,19 +109,28 @@ def insert(store: Store, shard: PlainShard, *, sifted: bool) -> Places:
 def _take(store: Store, shard: PlainShard, lines: str, where: str) -> int:
     """Nothing that holds a secret is taken."""
     secrets = {f"secret_{number}": value for number, value in enumerate(known_secrets())}
-    texts = f"concat({_CONTENT}, model, fingerprint{answers.as_said(shard.answer, _CONTENT) if secrets else ''})"
+    body = _ESCAPED if shard.raw else "NULL"
+    said = answers.as_said(shard.answer, _CONTENT) if secrets else ""
+    texts = f"concat({_CONTENT}, model, fingerprint{said}, {body})"
     safe = "".join(f" AND NOT contains({texts}, ${name})" for name in secrets)
     return store.number(
         "INSERT INTO responses SELECT $run_id, $round, $batch_id, custom_id, 'answered', 200, NULL, NULL, "
         f"{_CONTENT}, NULL, 'stop', model, fingerprint, {_INPUT}, {_CACHED}, {_OUTPUT}, {_REASONING}, "
-        f"usage.total_tokens, {cost_in_sql(shard.prices)}, NULL, NULL FROM {lines} WHERE {where}{safe}",
+        f"usage.total_tokens, {cost_in_sql(shard.prices)}, NULL, {body} FROM {lines} WHERE {where}{safe}",
         {"run_id": shard.run_id, "round": shard.batch.round, "batch_id": shard.batch.batch_id, **secrets},
     )
 
 
-def _read(path: Path) -> str:
-    options = f"{_LINES}, auto_detect = false, records = true, columns = {_COLUMNS}"
-    return f"(SELECT {_PARTS} FROM read_json({literal(pattern(path))}, hive_partitioning = false, {options}))"
+def _read(path: Path, *, raw: bool) -> str:
+    columns = f"{{custom_id: 'VARCHAR', response: 'STRUCT(status_code BIGINT, body {'JSON' if raw else _BODY})'}}"
+    options = f"{_LINES}, auto_detect = false, records = true, columns = {columns}"
+    lines = f"read_json({literal(pattern(path))}, hive_partitioning = false, {options})"
+    values = "custom_id, response.status_code AS status, response.body"
+    if not raw:
+        return f"(SELECT {_PARTS} FROM (SELECT {values} FROM {lines}))"
+    # no condition is moved past an offset: the text becomes a value once
+    values += f"::VARCHAR AS text, from_json(response.body, '\"{_BODY}\"') AS body"
+    return f"(SELECT {_PARTS}, text FROM (SELECT {values} FROM {lines} OFFSET 0))"
 
 
 def _odd(store: Store, lines: str, where: str, count: int) -> list[int]:

@@ -91,28 +91,29 @@ class Loader:
         names = [file["name"] for file in collected["files"]]
         account = Account.from_json(collected["account"])
         batch, read = _batch_row(shard), _Reader(self.folder, self._plan, shard, names)
-        if self._is_plain(shard, account):
+        count = self._plain(shard, account)
+        if count:
             files = [ResultFile(self.folder.responses / file["name"], file["lines"]) for file in collected["files"]]
             whole = not account.owed.total() and not account.unreadable
             plain = PlainShard(
-                self._plan.run, batch, files, account.plain, account.unreadable, account.final[Outcome.INVALID], whole,
-                prices_kept(shard), self._plan.answer,
+                self._plan.run, batch, files, count, account.unreadable, account.final[Outcome.INVALID], whole,
+                prices_kept(shard), self._plan.answer, self._plan.raw,
             )  # fmt: skip
-            rows = sink.load_files(plain, partial(read.rest, account))
+            rows = sink.load_files(plain, partial(read.rest, account, count))
             if rows is not None:
                 return rows
         return sink.load_shard(self._plan.run, batch, read.every())
 
-    def _is_plain(self, shard: ShardState, account: Account) -> bool:
-        """Whether a shard's answers may be read by the file: nearly all are plain, each the one answer to its request.
+    def _plain(self, shard: ShardState, account: Account) -> int:
+        """How many of a shard's answers may be read by the file, each the one answer to its request.
 
-        An account that was counted by an earlier version does not say.
+        An account that was counted by an earlier version does not say; nor does one of bodies, where they were not to
+        be stored.
         """
-        return (
-            (shard.round == 1 and self._plan.endpoint == CHAT and self._plan.duplicates != "share")
-            and (account.plain > 0 and not account.doubled and not account.unknown)
-            and not self._plan.raw
-        )
+        asked_once = shard.round == 1 and self._plan.endpoint == CHAT and self._plan.duplicates != "share"
+        if not asked_once or account.doubled or account.unknown:
+            return 0
+        return account.plain_raw if self._plan.raw else account.plain
 
     def _run_row(self, state: RunState) -> RunRow:
         account = account_of(state)
@@ -157,19 +158,20 @@ class _Reader:
     def every(self) -> Rest:
         return self._read(read_shard(self._folder, self._shard.round, self._shard.number, self._names))
 
-    def rest(self, account: Account, places: Places, taken: Collection[str]) -> Rest:
-        """Only the lines in these places, once the answers to the requests `taken` are in the table. Raises SinkError
-        where both together are not what was counted.
+    def rest(self, account: Account, plain: int, places: Places, taken: Collection[str]) -> Rest:
+        """Only the lines in these places, once the answers to the requests `taken`, so many, are in the table. Raises
+        SinkError where both together are not what was counted.
         """
         shard = self._shard
         reading = read_shard(self._folder, shard.round, shard.number, self._names, ordinals=places, taken=taken)
 
         def owed() -> Mapping[str, str]:
             here = reading.account
-            here.final[Outcome.ANSWERED] += account.plain
-            # with a plain line left, another one was taken in its place
-            found = (+here.final, here.owed, here.unreadable, here.plain)
-            if found != (+account.final, account.owed, account.unreadable, 0):
+            here.final[Outcome.ANSWERED] += plain
+            # with more plain lines left, others were taken in their place
+            left = (account.plain - plain, account.plain_raw - (plain if self._raw else 0))
+            found = (+here.final, here.owed, here.unreadable, (here.plain, here.plain_raw))
+            if found != (+account.final, account.owed, account.unreadable, left):
                 raise SinkError(f"{shard.name}: the answers are not as they were counted")
             return reading.owed
 

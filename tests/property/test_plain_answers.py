@@ -1,6 +1,7 @@
 """Answers read by the file are those read line by line, to the last bit, whatever the lines hold."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -31,6 +32,7 @@ ROWS = 6
 SECRET = "secret-of-mine"  # noqa: S105 - what must not be in a table
 FIELDS = {"why": "text", "choice": ["a", "b"], "score": "1..7", "share": "0.0..1.0?", "tags": "list of text"}
 quick = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+bodies = settings(quick, max_examples=20)
 NUMBERS = count()
 
 
@@ -132,6 +134,7 @@ CHANGED: Mapping[str, Callable[[bytes], bytes]] = {
     "comma": lambda data: data[:-1] + b",}",
     "twice": lambda data: data[:-1] + b',"custom_id":"other"}',
     "twice within": lambda data: data.replace(b'"content"', b'"content": "first", "content"'),
+    "twice in a body": lambda data: data.replace(b'"more":', b'"more": 1, "more":'),
     "case": lambda data: data.replace(b'"content"', b'"Content": "first", "content"'),
     "nan": lambda data: data[:-1] + b',"more":NaN}',
     "inf": lambda data: data[:-1] + b',"more":inf}',
@@ -165,6 +168,7 @@ def encoded(line: Line, custom_id: str) -> bytes:
     if whole["custom_id"] == "ID":
         whole["custom_id"] = custom_id
     text = json.dumps(whole, ensure_ascii=line.change == "ascii")
+    text = re.sub(r'"NUMERAL ([^"]*)"(?!:)', r"\1", text)
     return CHANGED[line.change](text.encode("utf-8", "surrogatepass"))
 
 
@@ -181,11 +185,11 @@ def content_of(database: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def loaded_both_ways(
-    root: Path, shards: Sequence[list[list[Line]]], answer: AnswerPlan | None, end: bytes = b"\n"
+    root: Path, shards: Sequence[list[list[Line]]], answer: AnswerPlan | None, end: bytes = b"\n", *, raw: bool = False
 ) -> tuple[Any, Any, list[str]]:
     """The tables, read line by line and by the file; and how each shard was read then."""
     made = make(root / str(next(NUMBERS)), rows=[{"Name": "x"}] * ROWS * len(shards), per_shard=ROWS)
-    made = Made(replace(made.plan, answer=answer), made.folder)
+    made = Made(replace(made.plan, answer=answer, raw=raw), made.folder)
     made.folder.manifest.write_bytes(made.plan.to_bytes())
     made.folder.responses.mkdir()
     by_line, by_file = {}, {}
@@ -223,7 +227,7 @@ def collected(made: Made, number: int, parts: list[list[Line]], end: bytes) -> t
             1, number, ROWS, 0, "", ROWS, batches=[BatchState(f"batch_{number}", ended=True)],
             collected={"files": described, "account": account | told, "cost": cost},
         )
-        for told in ({"plain": 0}, {})
+        for told in ({"plain": 0, "plain_raw": 0}, {})
     )  # fmt: skip
 
 
@@ -235,9 +239,11 @@ def load(made: Made, state: RunState, database: Path) -> dict[str, list[tuple[An
     return content_of(database)
 
 
-def shards(contents: st.SearchStrategy[Any]) -> st.SearchStrategy[list[list[list[Line]]]]:
+def shards(
+    contents: st.SearchStrategy[Any], of: Callable[[st.SearchStrategy[Any]], st.SearchStrategy[Line]] = lines
+) -> st.SearchStrategy[list[list[list[Line]]]]:
     """The lines of one or two files of each shard; one line for each request, or none."""
-    once = st.lists(lines(contents), min_size=1, max_size=ROWS, unique_by=lambda line: line.row)
+    once = st.lists(of(contents), min_size=1, max_size=ROWS, unique_by=lambda line: line.row)
     files_ = st.tuples(once, st.integers(0, ROWS)).map(lambda both: [both[0][: both[1]], both[0][both[1] :]])
     return st.lists(once.map(lambda some: [some]) | files_, min_size=1, max_size=12)
 
@@ -270,6 +276,108 @@ def test_and_so_are_typed_answers(root: Path, some: list[list[list[Line]]], end:
     for way in how:
         event(way)
     assert fast == slow
+
+
+FLOATS = st.floats(allow_nan=False) | st.sampled_from(
+    [1e-4, 9.999e-5, 1e16, 9999999999999998.0, 123456789012345.67, -1e-7, 5e-324, 1.5e300, -0.0, 2.0**63, 1e22]
+)
+NUMERALS = st.sampled_from(
+    [
+        "1E5",
+        "-0",
+        "1.50",
+        "0.00001",
+        "1e-4",
+        "1e+3",
+        "0e9",
+        "1e400",
+        "NaN",
+        "-Infinity",
+        "9" * 40,
+        "1.00000000000000000001",
+    ]
+)
+WHOLE = st.integers(-(2**70), 2**70) | st.sampled_from([2**63, 2**64 - 1, 2**64, 10**16, 10**17 - 1, -(2**63) - 1])
+NASTY = TEXTS | st.sampled_from(
+    [
+        "\\u00e9",
+        "\\ud83d",
+        "\x0b",
+        "\x0e",
+        "\b\f\n\r\t/",
+        "\x7f",
+        "é" * 40,
+        "—\u2019" * 8,
+        "\ud7ff\ue000\uffff",
+        "a,1e5",
+        ",0.00001",
+        "[1e",
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | WHOLE | FLOATS | NASTY | NUMERALS.map(lambda text: f"NUMERAL {text}"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NASTY, inner, max_size=3),
+    max_leaves=4,
+)
+TOKENS = st.builds(
+    lambda token, logprob: {"content": [{"token": token, "logprob": logprob, "bytes": [104], "top_logprobs": []}]},
+    NASTY,
+    FLOATS,
+)
+CALLS = st.builds(lambda text: [{"id": "call", "type": "function", "function": {"arguments": text}}], NASTY)
+PLACED = st.dictionaries(
+    st.sampled_from([(*BODY, "more"), (*BODY, "id"), (*BODY, "choices", "more")]), VALUES, max_size=1
+)
+LOGGED = st.dictionaries(st.just((*BODY, "choices", "logprobs")), st.none() | TOKENS, max_size=1)
+CALLING = st.dictionaries(st.just((*BODY, "choices", "message", "tool_calls")), CALLS, max_size=1)
+
+
+def with_bodies(contents: st.SearchStrategy[Any]) -> st.SearchStrategy[Line]:
+    places = st.one_of(PLACED, LOGGED, CALLING)
+    made = st.builds(record, contents, st.just("stop"), st.just("gpt-4o"), USAGE, places)
+    return st.builds(Line, st.integers(1, ROWS), made, st.sampled_from(["", "ascii"]))
+
+
+@bodies
+@given(shards(TEXTS | NASTY, with_bodies) | shards(TEXTS), ENDS)
+def test_and_so_are_bodies(root: Path, some: list[list[list[Line]]], end: bytes) -> None:
+    slow, fast, how = loaded_both_ways(root, some, None, end, raw=True)
+    for way in how:
+        event(way)
+    assert fast == slow
+
+
+@quick
+@given(shards(ANSWERS), ENDS)
+def test_and_bodies_of_typed_answers(root: Path, some: list[list[list[Line]]], end: bytes) -> None:
+    slow, fast, _ = loaded_both_ways(root, some, answer_plan(), end, raw=True)
+    assert fast == slow
+
+
+def test_odd_bodies_do_not_slow_down_the_others(root: Path) -> None:
+    """Nor do characters that DuckDB has to escape."""
+    odd: list[Any] = [1e-7, 1e16, 10**20, "\x0b", "\x7f", "😀", "\ud83d", "\\u00e9", "é" * 40, ",1e5"]
+    some = [[[line_of(1), with_more(2, value), line_of(3, "très “chic”\n")]] for value in odd]
+    slow, fast, how = loaded_both_ways(root, some, None, raw=True)
+    assert fast == slow
+    assert how == ["by the file"] * len(some)
+
+
+def test_a_name_twice_in_a_body_is_told(root: Path) -> None:
+    twice = replace(with_more(2, "x"), change="twice in a body")
+    slow, fast, how = loaded_both_ways(root, [[[line_of(1), twice]]], None, raw=True)
+    assert (fast, how) == (slow, ["left"])
+
+
+def test_a_secret_in_a_body_is_taken_out(root: Path) -> None:
+    slow, fast, how = loaded_both_ways(root, [[[line_of(1), with_more(2, f"x {SECRET}")]]], None, raw=True)
+    assert (fast, how) == (slow, ["left"])
+    assert not any(SECRET in str(rows) for name, rows in fast.items() if "responses" in name)
+
+
+def with_more(row: int, value: Any) -> Line:
+    made = record("yes", "stop", "gpt-4o", {"prompt_tokens": 3}, {(*BODY, "more"): value})
+    return Line(row, made, "ascii" if value == "\ud83d" else "")
 
 
 def line_of(row: int, content: str = "yes", change: str = "", finish: str = "stop") -> Line:
