@@ -12,6 +12,7 @@ from batchflow import files
 from batchflow.sources.database import literal, parquet, pattern
 from batchflow.sources.maps import KEY, ROW_ORDER, Finished, Gathering, key_values, publish
 
+_SPANS_AT_ONCE: Final = 10_000
 _BUFFER: Final = 4_000_000  # bytes; with more DuckDB keeps more of a file in memory
 # what a custom_id says
 NUMBERS: Final = (
@@ -63,17 +64,28 @@ class MapWriter(RequestWriter):
         super().__init__(rows, "CREATE TABLE spans (shard INTEGER, line INTEGER, lines INTEGER)")
         self._replicates, self._each = replicates, each
         self._spans: list[Sequence[int]] = []
+        self._placed, self._sorted = 0, True
 
     def place(self, spans: Iterable[Sequence[int]]) -> None:
         """Where the requests were put, in their order: shard, line of the first, and how many follow one another."""
-        self._spans += spans
+        for span in spans:
+            self._sorted &= not self._spans or span[0] >= self._spans[-1][0]
+            self._placed += span[2]
+            self._spans.append(span)
+        if len(self._spans) >= _SPANS_AT_ONCE:
+            self._keep(self._spans[:-1])
+
+    def _keep(self, spans: Sequence[Sequence[int]]) -> None:
+        """Put spans into the table: with several models there are as many as requests."""
+        with self._con.appender("spans") as appender:
+            appender.append_rows(spans)
+        del self._spans[: len(spans)]
 
     def finish(self, target: Path, scope: str, endpoint: str) -> Finished:
         added = self._added()
-        with self._con.appender("spans") as appender:
-            appender.append_rows(self._spans)
+        self._keep(self._spans)
         finished, all_differ = self._counted(added)
-        if sum(lines for *_, lines in self._spans) != finished.requests:
+        if self._placed != finished.requests:
             raise AssertionError("requests have no place, or several")
         placed = (
             f"SELECT custom_id, {NUMBERS}, body_sha256, shard, line FROM {added} POSITIONAL JOIN "
@@ -102,6 +114,7 @@ class MapWriter(RequestWriter):
     def _beside(self, *, in_order: bool) -> str:
         """The ids of the rows, joined; by their place where everything is in order."""
         if in_order and self._each is not None:
-            series = f"unnest(generate_series(1, {self._each}))"
-            return f"POSITIONAL JOIN (SELECT row_id FROM (SELECT row_id, {series} FROM {parquet(self._rows)}))"
+            ids = f"SELECT row_id, unnest(generate_series(1, {self._each})) FROM {parquet(self._rows)}"
+            ordered = "" if self._sorted else " ORDER BY shard, line"
+            return f"POSITIONAL JOIN (SELECT row_id FROM ({ids})){ordered}"
         return f"JOIN (SELECT row_number, row_id FROM {parquet(self._rows)}) USING (row_number) ORDER BY shard, line"

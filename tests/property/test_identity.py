@@ -22,6 +22,7 @@ from batchflow.identity import (
     scope_of,
     sha256_hex,
 )
+from batchflow.sources import first_map
 from batchflow.sources.first_map import MapWriter
 from tests.property.halves import joined
 
@@ -159,6 +160,27 @@ def test_a_map_is_the_same_however_rows_are_found(tmp_path: Path, replicates: in
         found.append(duckdb.execute("SELECT * FROM read_parquet(?)", [str(tmp_path / "map.parquet")]).fetchall())
     assert found[0] == found[1]
     assert [row[0] for row in found[0]] == [custom_id(*one, "f" * 8) for one in asked]
+
+
+def test_a_map_of_files_that_are_filled_by_turns_is_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with two models; and the places do not pile up in memory."""
+    monkeypatch.setattr(first_map, "_SPANS_AT_ONCE", 5)
+    rows = 20
+    store_rows(tmp_path / "rows.parquet", rows)
+    asked = [(row, condition) for row in range(1, rows + 1) for condition in (1, 2)]
+    expected = sorted((condition, row, f"row {row}", custom_id(row, condition, 1, "f" * 8)) for row, condition in asked)
+    for each in (2, None):
+        with MapWriter(tmp_path / "rows.parquet", each=each) as writer:
+            for row, condition in asked:
+                hashed = sha256_hex(f"{row} {condition}".encode())
+                writer.add([custom_id(row, condition, 1, "f" * 8).encode()], [hashed.encode()])
+                writer.place([(condition, row, 1)])
+                assert len(writer._spans) < 5
+            writer.finish(tmp_path / "map.parquet", "s", "e")
+        found = duckdb.read_parquet(str(tmp_path / "map.parquet")).select("shard", "line", "row_id", "custom_id")
+        assert found.fetchall() == expected
 
 
 def test_requests_that_were_not_placed_are_no_map(tmp_path: Path) -> None:
