@@ -301,6 +301,7 @@ class Logic:
             names = meta.find_undeclared_variables(tree) - set(self._environment.globals)
         except jinja2.TemplateSyntaxError as error:  # a filter or test that does not exist
             raise self._syntax(error) from None
+        _check_self(tree)
         inserts = tuple(name for name in self._inserts if name in names)
         names.difference_update(inserts)
         known = set(_variables(self._columns))
@@ -340,6 +341,13 @@ def _constant(node: nodes.Expr) -> str | None:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _check_self(tree: nodes.Template) -> None:
+    """Refuse what Jinja knows without being told: it would stand in the text as `<TemplateReference None>`."""
+    if any(name.name == "self" for name in tree.find_all(nodes.Name)) and not any(tree.find_all(nodes.Block)):
+        cause = "`self` means the blocks of a template, and there are none"
+        raise LogicFault(cause, "write the name of a column; one called self is written row['self']", "self")
 
 
 def explain(error: Exception) -> str:

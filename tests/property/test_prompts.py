@@ -163,6 +163,21 @@ def test_a_column_may_have_a_name_that_jinja_uses(name: str) -> None:
         assert b"second" in second.lower()
 
 
+@pytest.mark.parametrize("columns", [("n",), ("self", "n")])
+def test_self_is_no_text(columns: tuple[str, ...]) -> None:
+    def compiled(content: str) -> Template:
+        return compile_template(
+            body_from_mapping({"model": "m", "messages": [{"role": "user", "content": content}]}), columns
+        )
+
+    for content in ("{{ self | upper }}", "{% if n %}{{ self | upper }}{% endif %}"):
+        with pytest.raises(InvalidInput, match="`self` means"):
+            compiled(content)
+    if "self" in columns:
+        assert b'"me"' in compiled("{{ row['self'] | trim }}").render({"self": ["me "], "n": ["1"]}, 1)[0]
+    assert b'"11"' in compiled("{% block b %}{{ n }}{% endblock %}{{ self.b() }}").render({"n": ["1"]}, 1)[0]
+
+
 def test_an_insert_is_never_taken_for_the_rows() -> None:
     content = "{% for word in rows_of_a_chunk %}{{ word }}{% endfor %}{{ n }}"
     body = body_from_mapping({"model": "m", "messages": [{"role": "user", "content": content}]})
