@@ -18,7 +18,7 @@ from benchmarks.report import PLOT, Result, line, page
 from benchmarks.whole_runs import ends, growth
 
 MILLION: Final = 1_000_000
-ROUNDS, QUICK_ROUNDS = 5, 3
+ROUNDS, QUICK_ROUNDS = 5, 2
 
 
 def _say(text: str) -> None:

@@ -224,7 +224,8 @@ class Logic:
             if _NAME_LIKE.fullmatch(source) and closest(source, (*self._columns, *self._inserts), cutoff=_ALIKE):
                 raise self._no_column(source) from None
             raise
-        many = self._many(tree, columns)
+        # of such an `if`, output makes an empty text; alone, it is no text at all
+        many = None if any(each.expr2 is None for each in tree.find_all(nodes.CondExpr)) else self._many(tree, columns)
         assign = nodes.Assign(nodes.Name("result", "store", lineno=1), output.nodes[0], lineno=1)
         return self._program(nodes.Template([assign], lineno=1), columns, inserts, notes, many)
 
@@ -252,6 +253,8 @@ class Logic:
         variables = [name for name in _variables(columns) if name != "row"]
         if any(name.name == "row" for name in tree.find_all(nodes.Name)):
             variables.append("row")
+        if "loop" in variables or _ROWS in self._inserts:  # they would mean something else there
+            return None
         target = nodes.Tuple([nodes.Name(name, "store", lineno=1) for name in variables], "store", lineno=1)
         ends = nodes.Output([nodes.TemplateData(SEPARATOR, lineno=1)], lineno=1)
         body = [*tree.body, ends]

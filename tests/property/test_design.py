@@ -92,7 +92,7 @@ def load(run: Any, database: Path) -> None:
         batch_id = f"b{shard.number}"
         journal.append([uploaded(place), intent(place), receipt(place, batch_id=batch_id), batch(place, batch_id)])
         account = read_shard(run.folder, 1, shard.number, [name.name]).run().account
-        file = {"name": name.name, "lost": False, "sha256": sha256_of(name)}
+        file = {"name": name.name, "lines": len(answered), "lost": False, "sha256": sha256_of(name)}
         payload = {"batch_id": batch_id, "files": [file], "account": account.to_json()}
         journal.append([Event("collected", payload, round=1, shard=shard.number)])
     journal.close()

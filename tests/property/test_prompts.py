@@ -14,6 +14,7 @@ from batchflow.identity import JsonNumber, json_bytes, json_text
 from batchflow.prompts.assemble import escape_texts
 from batchflow.prompts.body import Text
 from batchflow.prompts.compile import Template, compile_template
+from batchflow.prompts.context import Insert, Values
 from batchflow.prompts.document import body_from_mapping, body_from_prompt, read_json_template
 from batchflow.prompts.json_reader import JsonReader
 from batchflow.prompts.logic import Program
@@ -140,6 +141,34 @@ def test_many_rows_give_what_each_gives(source: str, table: list[dict[str, str]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Program, "texts", lambda *_: None)
         assert together == outcome()
+
+
+def test_an_if_without_else_is_no_text_in_many_rows_either() -> None:
+    body = body_from_mapping({"model": "m", "messages": [{"role": "user", "content": "{{ n if n == '1' }}"}]})
+    with pytest.raises(RowFaults) as caught:
+        compile_template(body, COLUMNS).render({"n": ["1", "2", "1", "3"]}, 4)
+    assert [fault.offset for fault in caught.value.faults] == [1, 3]
+
+
+@pytest.mark.parametrize("name", ["loop", "rows_of_a_chunk", "caller", "result", "context"])
+def test_a_column_may_have_a_name_that_jinja_uses(name: str) -> None:
+    for source in (
+        f"{{{{ {name} | upper }}}}",
+        f"{{% if n %}}{{{{ {name} }}}}{{% endif %}}",
+        "{{ row.values() | join }}",
+    ):
+        body = body_from_mapping({"model": "m", "messages": [{"role": "user", "content": source}]})
+        first, second = compile_template(body, (name, "n")).render({name: ["first", "second"], "n": ["1", "1"]}, 2)
+        assert b"first" in first.lower()
+        assert b"second" in second.lower()
+
+
+def test_an_insert_is_never_taken_for_the_rows() -> None:
+    content = "{% for word in rows_of_a_chunk %}{{ word }}{% endfor %}{{ n }}"
+    body = body_from_mapping({"model": "m", "messages": [{"role": "user", "content": content}]})
+    insert = Insert(Values(["a", "b"]), "", "")
+    template = compile_template(body, COLUMNS, context={"rows_of_a_chunk": insert})
+    assert all(b'"ab1"' in rendered for rendered in template.render({"n": ["1", "1"]}, 2))
 
 
 def test_many_rows_are_rendered_in_one_go() -> None:
