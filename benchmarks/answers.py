@@ -160,7 +160,7 @@ def _life(
         "collected",
         batch_id=batch,
         files=list(files.values()),
-        account={"final": final, "owed": {}, **lines},
+        account={"final": final, "owed": {}, **lines, "plain": final["answered"], "plain_raw": final["answered"]},
         cost={"usd": 0.0, "unpriced": 0, **tokens, "prices": free, "source": "simulated"},
     )
 

@@ -7,4 +7,4 @@ from typing import Final
 # A control character, half a pair, or what takes two of them; an escape beyond those of one letter; a number that may
 # have an exponent, or more digits than a whole number of 64 bits. Means the same to Python and to DuckDB.
 OTHERWISE: Final = "[^ -~\x80-\ud7ff\ue000-\uffff]|\\\\u|[:,\\[]-?(?:0\\.0000|[0-9]{17}|[0-9.]+e)"
-MOST_BEYOND: Final = 32  # bytes more than characters; DuckDB takes a microsecond to escape one character
+MOST_BEYOND: Final = 100  # bytes more than characters; DuckDB takes half a microsecond to escape one character

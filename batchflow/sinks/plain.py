@@ -44,11 +44,10 @@ _OUTPUT: Final = "usage.completion_tokens"
 _CACHED: Final = "usage.prompt_tokens_details.cached_tokens"
 _WRITTEN: Final = "usage.prompt_tokens_details.cache_write_tokens"
 _REASONING: Final = "usage.completion_tokens_details.reasoning_tokens"
-# the text of a body as our JSON writer has it
-_ESCAPE: Final = "lambda c: CASE WHEN strlen(c) = length(c) THEN c ELSE printf('\\u%04x', unicode(c)) END"
+# the text of a body as our JSON writer has it: each character of another kind, by its number
 _ESCAPED: Final = (
-    "CASE WHEN strlen(text) = length(text) THEN text ELSE "
-    f"array_to_string(list_transform(regexp_extract_all(text, '[ -~]+|[^ -~]'), {_ESCAPE}), '') END"
+    "CASE WHEN strlen(text) = length(text) THEN text ELSE list_reduce(list_distinct(regexp_extract_all("
+    "text, '[^ -~]')), lambda whole, c: replace(whole, c, printf('\\u%04x', unicode(c))), text) END"
 )
 
 

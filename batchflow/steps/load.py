@@ -168,10 +168,9 @@ class _Reader:
         def owed() -> Mapping[str, str]:
             here = reading.account
             here.final[Outcome.ANSWERED] += plain
-            # with more plain lines left, others were taken in their place
-            left = (account.plain - plain, account.plain_raw - (plain if self._raw else 0))
-            found = (+here.final, here.owed, here.unreadable, (here.plain, here.plain_raw))
-            if found != (+account.final, account.owed, account.unreadable, left):
+            # with a plain line left, another one was taken in its place
+            found = (+here.final, here.owed, here.unreadable, here.plain_raw if self._raw else here.plain)
+            if found != (+account.final, account.owed, account.unreadable, 0):
                 raise SinkError(f"{shard.name}: the answers are not as they were counted")
             return reading.owed
 
