@@ -184,6 +184,15 @@ class Sink(StoreUser):
             self.refresh()
         return bool(known)
 
+    def glance(self, run_id: str) -> tuple[dict[str, int], int]:
+        """Response lines of a run by outcome, and requests that are owed: where each request was asked in a line of its
+        own and has its answer, the account without the join.
+        """
+        outcomes = "SELECT outcome, count(*) FROM responses WHERE run_id = ? GROUP BY 1"
+        owed = "SELECT count(owed) FROM requests WHERE run_id = ?"
+        with explained(self._store.path):
+            return dict(self._store.rows(outcomes, [run_id])), self._store.rows(owed, [run_id])[0][0]
+
     def account(self, run_id: str) -> tuple[dict[str, int], dict[str, int]]:
         """Requests of a run by final outcome and by kind of owed, as the tables have it. One with neither counts as
         owed `unaccounted`, which must not be.

@@ -16,6 +16,7 @@ from batchflow.sinks.model import BadLine
 from batchflow.sources.database import literal
 
 _PART_REQUESTS: Final = 20_000
+_FEW_REQUESTS: Final = 100
 _PART_CHARACTERS: Final = 8_000_000
 _SAMPLE: Final = 500
 _BLOCK: Final = 1 << 20
@@ -78,7 +79,7 @@ class Reader(StoreUser):
 
     def rows(self, run_id: str, limit: int | None = None) -> Iterator[tuple[Any, ...]]:
         """The rows in input order, all of them or the first few. Errors: as `columns`."""
-        for query in self._queries(run_id):
+        for query in self._queries(run_id, at_first=_FEW_REQUESTS):
             with explained(self._store.path):
                 rows = self._store.with_room(partial(self._store.rows, query))
             yield from rows[:limit]
@@ -143,13 +144,14 @@ class Reader(StoreUser):
         with explained(self._store.path):
             return Counts(*self._store.rows(query, [run_id])[0])
 
-    def _queries(self, run_id: str) -> Iterator[str]:
+    def _queries(self, run_id: str, *, at_first: int | None = None) -> Iterator[str]:
         """One query after the other that together give all rows in order: a join or a sort of all at once would take
-        memory with their number.
+        memory with their number. at_first: rows of the first one, where few may be enough; each next one has more.
         """
         self._check(run_id)
-        first, last, step, _ = self._walk(run_id)
-        for start in range(first, last + 1, step):
+        first, last, most, _ = self._walk(run_id)
+        step, start = min(most, at_first or most), first
+        while start <= last:
             end = min(last, start + step - 1)
             with explained(self._store.path):
                 least, greatest = self._store.rows(
@@ -160,6 +162,7 @@ class Reader(StoreUser):
                 )[0]
                 query = views.select_run(self._store, run_id, views.Part(start, end, least, greatest))
             yield query
+            start, step = end + 1, min(most, 8 * step)
 
     def _walk(self, run_id: str) -> "_Walk":
         with explained(self._store.path):

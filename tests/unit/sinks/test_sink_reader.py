@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from batchflow.errors import DatabaseHeld, SetupError, SinkError
+from batchflow.sinks import reader as sink_reader
 from batchflow.sinks.duckdb import Rest, Sink
 from batchflow.sinks.formats import Format
 from batchflow.sinks.reader import Reader, open_reader
@@ -55,6 +56,15 @@ def test_rows_of_a_run_in_input_order(made: Made, database: Path, reader: Reader
     reader.close()
     shown = [column[0] for column in query(database, "DESCRIBE results")]
     assert [name for name in names if name not in {"Name", "Note"}] == [name for name in shown if name != "Else"]
+
+
+@pytest.mark.parametrize("few", [1, 2, 5, 100])
+def test_a_few_rows_are_read_first(few: int, made: Made, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink_reader, "_FEW_REQUESTS", few)
+    in_growing_parts = list(reader.rows(made.run))
+    monkeypatch.setattr(sink_reader, "_FEW_REQUESTS", None)
+    assert in_growing_parts == list(reader.rows(made.run))
+    assert len(in_growing_parts) == 6
 
 
 def test_reading_may_stop_early_and_go_on(made: Made, reader: Reader) -> None:
