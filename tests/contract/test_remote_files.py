@@ -294,11 +294,15 @@ def test_what_is_not_whole_here_is_not_deleted_there(spoil: Callable[[Path], Any
         ({"fault": "http_error", "on": "files.delete", "status": 403, "message": "not allowed"}, 8),
         ({"fault": "http_error", "on": "files.delete", "status": 400, "message": "in use", "nth": [2]}, 1),
         ({"fault": "http_error", "on": "files.delete", "status": 500}, 8),
-        ({"fault": "http_error", "on": "files.delete", "status": 404}, 8),  # a service that has no such call
-        ({"fault": "spoilt_reply", "on": "files.delete", "how": "html", "nth": [1, 3]}, 0),
+        pytest.param(
+            {"fault": "http_error", "on": "files.delete", "status": 404}, 8, marks=pytest.mark.slow
+        ),  # a service that has no such call
+        pytest.param(
+            {"fault": "spoilt_reply", "on": "files.delete", "how": "html", "nth": [1, 3]}, 0, marks=pytest.mark.slow
+        ),
         ({"fault": "lost_reply", "on": "files.delete", "nth": [1, 2, 3]}, 0),
         ({"fault": "list_damaged", "how": "null_data"}, 8),
-        ({"fault": "list_damaged", "how": "repeat_page"}, 8),
+        pytest.param({"fault": "list_damaged", "how": "repeat_page"}, 8, marks=pytest.mark.slow),
     ],
     ids=lambda value: value if isinstance(value, int) else f"{value['fault']}-{value.get('status', '')}",
 )

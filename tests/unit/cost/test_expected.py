@@ -74,7 +74,10 @@ def population(random_: random.Random, rows: int, conditions: int) -> list[list[
     return found
 
 
-@pytest.mark.parametrize(("conditions", "drawn"), [(1, 20), (1, 100), (1, 570), (4, 20)])
+@pytest.mark.parametrize(
+    ("conditions", "drawn"),
+    [(1, 20), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1, 100), (1, 570))), (4, 20)],
+)
 def test_intervals_hold_as_often_as_they_say(conditions: int, drawn: int) -> None:
     """Fails with one interval fewer than 90 of 100 for any quantity: 95 of 100 are promised."""
     random_ = random.Random(11)
