@@ -184,14 +184,23 @@ class Sink(StoreUser):
             self.refresh()
         return bool(known)
 
-    def glance(self, run_id: str) -> tuple[dict[str, int], int]:
-        """Response lines of a run by outcome, and requests that are owed: where each request was asked in a line of its
-        own and has its answer, the account without the join.
+    def glance(self, run_id: str) -> dict[str, int] | None:
+        """The account of a run of one round that left nothing owed, without the join that `account` needs; None where
+        more than a glance is needed: the tables do not have one answer of round 1 to each request.
         """
-        outcomes = "SELECT outcome, count(*) FROM responses WHERE run_id = ? GROUP BY 1"
-        owed = "SELECT count(owed) FROM requests WHERE run_id = ?"
+        answers = (
+            "SELECT outcome, count(*), sum(hash(custom_id)) FROM responses WHERE run_id = ? AND round = 1 GROUP BY 1"
+        )
+        requests = (
+            "SELECT sum(hash(custom_id)), count(*) FILTER (owed IS NOT NULL OR asked_as IS NOT NULL OR last_round IS "
+            "DISTINCT FROM 1) FROM requests WHERE run_id = ?"
+        )
         with explained(self._store.path):
-            return dict(self._store.rows(outcomes, [run_id])), self._store.rows(owed, [run_id])[0][0]
+            found = self._store.rows(answers, [run_id])
+            asked = self._store.rows(requests, [run_id])
+        if asked != [(sum(each[2] for each in found), 0)]:
+            return None
+        return {outcome: count for outcome, count, _ in found}
 
     def account(self, run_id: str) -> tuple[dict[str, int], dict[str, int]]:
         """Requests of a run by final outcome and by kind of owed, as the tables have it. One with neither counts as

@@ -160,6 +160,9 @@ def test_a_damaged_database_stops_nothing_but_the_load(make_study: Make) -> None
     [
         "DELETE FROM responses WHERE custom_id LIKE '%3-%'",
         "UPDATE requests SET owed = 'missing'",
+        "UPDATE requests SET last_round = 7 WHERE row_number = 1",
+        "UPDATE responses SET custom_id = (SELECT max(custom_id) FROM responses)",
+        "UPDATE responses SET round = 2 WHERE custom_id LIKE '%1-%'",
         "DELETE FROM batches",
     ],
 )
