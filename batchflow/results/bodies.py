@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 
 from batchflow.plan.bodies import MOST_BEYOND, OTHERWISE
+from batchflow.results.reading import members
 
 _OTHERWISE: Final = re.compile(OTHERWISE)
 
@@ -23,13 +23,4 @@ def is_plain(record: bytes, body: Any) -> bool:
 
 
 _write: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a name stands twice")
-    return members
-
-
-_NAMES: Final = json.JSONDecoder(object_pairs_hook=_once)
+_NAMES: Final = json.JSONDecoder(object_pairs_hook=members)

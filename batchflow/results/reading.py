@@ -1,10 +1,13 @@
 """Values of a body that nobody vouches for: each is what it should be, or unknown. Shared by all parsers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict
 
+from batchflow.identity import json_text
+
 _LARGEST: Final = 2**63  # what a column of whole numbers holds
+_LONGEST: Final = 300  # characters of a reason
 
 
 class Tokens(TypedDict):
@@ -59,3 +62,17 @@ def tokens(body: Mapping[str, Any]) -> Tokens:
         "reasoning_tokens": number(told.get("reasoning_tokens")),
         "total_tokens": number(usage.get("total_tokens")),
     }
+
+
+def members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object, for a JSON reader. Errors: ValueError where a name stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for position, name in enumerate(names) if name in names[:position])
+        raise ValueError(f"the field {short(json_text(twice))} stands twice in one object")
+    return found
+
+
+def short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -4,7 +4,7 @@ costs the row: what cannot be read or kept is `invalid` with its place and reaso
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from math import isfinite
@@ -14,6 +14,7 @@ from batchflow.identity import json_bytes, json_text
 from batchflow.plan.answer_types import BOOLEAN, INTEGER, JSON, NUMBER, TEXT, AnswerPlan, Kind
 from batchflow.plan.validator import validator
 from batchflow.results.outcome import Answer, Outcome
+from batchflow.results.reading import members, short
 from batchflow.spec.extract import extractor
 
 INVALID_JSON: Final = "invalid_json"  # error codes
@@ -25,7 +26,6 @@ _DEEPEST: Final = 200  # levels; deeper ones are no answers
 _DIGITS: Final = 400  # of a whole number: more than any that fits a number of 64 bits
 _SURROGATE: Final = re.compile("\\\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _SHOWN: Final = 3  # reasons
-_LONGEST: Final = 300  # characters of a reason
 
 Path = tuple[str | int, ...]
 
@@ -57,7 +57,7 @@ def _by_schema(plan: AnswerPlan) -> Callable[[Answer], Answer]:
             return _invalid(answer, INVALID_JSON, f"$: this is no JSON: {reason}")
         if not judge.is_valid(value):
             reasons = islice(judge.iter_errors(value), _SHOWN)
-            said = [f"{_words(tuple(error.instance_path))}: {_short(error.message)}" for error in reasons]
+            said = [f"{_words(tuple(error.instance_path))}: {short(error.message)}" for error in reasons]
             return _invalid(answer, INVALID_ANSWER, "; ".join(said))
         try:
             values = tuple(_kept(value.get(name), kind, (name,)) for name, kind in columns)
@@ -79,20 +79,11 @@ def _read(text: str) -> Any:
     it (a name that stands twice), or could not say what it is (a number beyond all).
     """
     value = json.loads(
-        text, object_pairs_hook=_members, parse_constant=_no_number, parse_float=_number, parse_int=_integer
+        text, object_pairs_hook=members, parse_constant=_no_number, parse_float=_number, parse_int=_integer
     )
     if _depth(value) > _DEEPEST:
         raise RecursionError
     return _storable(value) if _SURROGATE.search(text) else value
-
-
-def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for position, name in enumerate(names) if name in names[:position])
-        raise ValueError(f"the field {_short(json_text(twice))} stands twice in one object")
-    return members
 
 
 def _no_number(word: str) -> NoReturn:
@@ -102,13 +93,13 @@ def _no_number(word: str) -> NoReturn:
 def _number(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise ValueError(f"the number {_short(text)} is beyond what readers take")
+        raise ValueError(f"the number {short(text)} is beyond what readers take")
     return number
 
 
 def _integer(text: str) -> int:
     if len(text) > _DIGITS:
-        raise ValueError(f"the number {_short(text)} is beyond what readers take")
+        raise ValueError(f"the number {short(text)} is beyond what readers take")
     return int(text)
 
 
@@ -164,12 +155,12 @@ def _is_plain(value: Any, kind: Kind) -> bool:
 def _as_number(value: Any, kind: Kind, path: Path) -> float:
     if kind == INTEGER:
         if abs(value) >= _LARGEST:
-            raise _TooLarge(f"{_short(str(value))} is more than a column of whole numbers holds (64 bits)", path)
+            raise _TooLarge(f"{short(str(value))} is more than a column of whole numbers holds (64 bits)", path)
         return int(value)
     try:
         return float(value)
     except OverflowError:
-        raise _TooLarge(f"{_short(str(value))} is more than a column of numbers holds", path) from None
+        raise _TooLarge(f"{short(str(value))} is more than a column of numbers holds", path) from None
 
 
 def _storable(value: Any) -> Any:
@@ -192,7 +183,3 @@ def _words(path: Path) -> str:
         else:
             said += f".{step}" if step.isidentifier() else f"[{json_text(step)}]"
     return said
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
