@@ -418,6 +418,12 @@ def test_one_line_is_not_taken_in_place_of_another(root: Path) -> None:
     assert (fast, how) == (slow, ["left"])
 
 
+def test_a_line_that_passes_for_plain_where_all_others_are_is_found(root: Path) -> None:
+    number = Line(ROWS, record("yes", "stop", 5, None, {}), "")
+    slow, fast, how = loaded_both_ways(root, [[[*map(line_of, range(1, ROWS)), number]]], None)
+    assert (fast, how) == (slow, ["left"])
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.none() | COUNTS, st.none() | COUNTS, st.none() | COUNTS, st.none() | COUNTS), min_size=1),
