@@ -1,16 +1,18 @@
 """python -m benchmarks [--quick] [--only build,load] [--rows N] [--huge] [--report FOLDER]
 
-Without words: everything at a million rows; the report and its plot go to benchmarks/. --quick: few rows, ratios on the
+Without words: everything at a million rows; the report and its plot go to benchmarks/, and what was measured beside it:
+with --only the other paths stay as they were. --quick: few rows, ratios on the
 terminal alone, status 1 only where something is badly wrong.
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from benchmarks import kept
 from benchmarks.lab import SMALL, Lab
 from benchmarks.paths import CASES, Case
 from benchmarks.plot import svg
@@ -25,18 +27,20 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _measure(lab: Lab, cases: list[Case], rows_of: Callable[[Case], int]) -> list[Result]:
-    results = []
+def _measured(lab: Lab, cases: list[Case], rows_of: Callable[[Case], int]) -> Iterator[Result]:
     for case in cases:
-        results.append(Result(case, rows_of(case), case.measure(lab, rows_of(case))))
-        _say(line(results[-1]))
-    return results
+        result = Result(case, rows_of(case), case.measure(lab, rows_of(case)), lab.rounds)
+        _say(line(result))
+        yield result
 
 
 def _quick(lab: Lab, cases: list[Case], rows: int | None) -> int:
     """Ratios, and whether one of them is beyond all reason."""
-    results = _measure(lab, cases, lambda case: rows or case.quick)
-    wrong = [found for found in results if found.measured.figures.net > found.case.gross]
+    wrong = [
+        found
+        for found in _measured(lab, cases, lambda case: rows or case.quick)
+        if found.measured.figures.net > found.case.gross
+    ]
     for found in wrong:
         _say(f"{found.case.name}: {found.measured.figures.net:.1f} times its limit (at most {found.case.gross:g} here)")
     return int(bool(wrong))
@@ -45,15 +49,21 @@ def _quick(lab: Lab, cases: list[Case], rows: int | None) -> int:
 def _full(lab: Lab, told: argparse.Namespace, cases: list[Case]) -> int:
     rows = told.rows or MILLION
     sizes = [size for size in (rows // 100, rows // 10, rows) if size >= SMALL] + [10 * rows] * told.huge
-    results = _measure(lab, cases, lambda _: rows)
-    whole = ends(lab, (max(rows // 10, SMALL), rows)) if "whole-run" in told.only or not told.only else []
-    grown = growth(lab, sizes) if "growth" in told.only or not told.only else {}
-    text = page(results, grown, whole, lab.rounds, SMALL)
-    _say("\n" + text)
     told.report.mkdir(exist_ok=True)
+    found = kept.read(told.report)
+    for result in _measured(lab, cases, lambda _: rows):
+        found.add(result)
+        kept.write(told.report, found)
+    if "whole-run" in told.only or not told.only:
+        found.whole = ends(lab, (max(rows // 10, SMALL), rows))
+        kept.write(told.report, found)
+    if "growth" in told.only or not told.only:
+        found.growth = growth(lab, sizes)
+        kept.write(told.report, found)
+        (told.report / PLOT).write_text(svg(found.growth), encoding="utf-8")
+    text = page(found.results(), found.growth, found.whole, SMALL)
+    _say("\n" + text)
     (told.report / "report.md").write_text(text, encoding="utf-8")
-    if grown:
-        (told.report / PLOT).write_text(svg(grown), encoding="utf-8")
     return 0
 
 

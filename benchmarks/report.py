@@ -26,9 +26,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
+    """A path, and the medians of so many rounds."""
+
     case: Case
     rows: int
     measured: Measured
+    rounds: int
 
     @property
     def ratio(self) -> float:
@@ -84,6 +87,7 @@ def _row(result: Result) -> str:
         case.title,
         case.limit,
         f"{result.rows:,}",
+        str(result.rounds),
         f"{figures.ours.cpu:.2f}",
         f"{figures.limit.cpu:.3f}",
         *((told, f"**{net}**") if case.net else (f"**{told}**", net)),
@@ -96,12 +100,12 @@ def _row(result: Result) -> str:
 
 
 _HEAD: Final = (
-    "| path | limit | rows | cpu s | limit cpu s | ratio | net | must | aim | | peak MB | notes |\n"
-    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: | --- |"
+    "| path | limit | rows | rounds | cpu s | limit cpu s | ratio | net | must | aim | | peak MB | notes |\n"
+    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: | --- |"
 )
 _EXPLAINED: Final = """\
 Each line compares a whole process of ours (user + system time, as the kernel counts it) with a whole limit program
-that moves the same bytes and does nothing else. Both take turns within one run; shown are medians of {rounds} rounds.
+that moves the same bytes and does nothing else. Both take turns within one run; shown are medians of all rounds.
 Ratios can be compared between machines, seconds cannot. *net* is the ratio without what either side needs to start,
 measured on {small} rows. `must` and `aim` are meant for a million rows, and for the ratio in bold: that of whole
 processes, or *net* where the import of the provider's SDK is most of what a process does.
@@ -110,17 +114,16 @@ processes, or *net* where the import of the provider's SDK is most of what a pro
 
 def _growth(name: str, points: Sequence[Point]) -> str:
     sizes = ", ".join(f"{p.rows:,} rows: {p.cpu:.2f} s, {p.memory:.0f} MB" for p in points)
-    return f"- {name}: slope **{slope(points):.2f}** ({sizes})"
+    told = f"slope **{slope(points):.2f}**" if len(points) > 1 else "one size"
+    return f"- {name}: {told} ({sizes})"
 
 
-def page(
-    results: Sequence[Result], growth: dict[str, list[Point]], ends: Sequence[str], rounds: int, small: int
-) -> str:
+def page(results: Sequence[Result], growth: dict[str, list[Point]], ends: Sequence[str], small: int) -> str:
     """The report. growth: points by path; ends: lines about whole runs."""
     parts = [
         "# What batchflow costs\n",
         f"Measured by `make bench` on {machine()}.\n",
-        _EXPLAINED.format(rounds=rounds, small=small),
+        _EXPLAINED.format(small=small),
         _HEAD,
         *map(_row, results),
     ]

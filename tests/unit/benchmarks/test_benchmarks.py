@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import answers, personas, rivals
+from benchmarks import answers, kept, personas, rivals
 from benchmarks.lab import Figures, Lab
 from benchmarks.measuring import Program, Usage, interleaved
 from benchmarks.paths import CASES, Case, Measured
@@ -125,10 +125,12 @@ def test_report_and_plot_say_what_was_measured() -> None:
     growth = {"build": [Point(1_000, 1.0, 90.0), Point(10_000, 10.0, 91.0)], "load": [Point(1_000, 2.0, 80.0)] * 2}
     growth["load"][1] = Point(10_000, 4.0, 80.0)
     cases = {case.name: case for case in CASES}
-    results = [Result(cases[name], 10_000, Measured(FIGURES, ("a note",))) for name in ("build", "load-typed", "fold")]
-    text = page(results, growth, ["10 rows: 1 s"], 5, 100)
+    results = [
+        Result(cases[name], 10_000, Measured(FIGURES, ("a note",)), 5) for name in ("build", "load-typed", "fold")
+    ]
+    text = page(results, growth, ["10 rows: 1 s"], 100)
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
-    assert [row[5:10] for row in rows] == [
+    assert [row[6:11] for row in rows] == [
         ["**3.00**", "5.00", "3", "2.2", "reached"],
         ["**3.00**", "5.00", "1.5", "1.2", "**missed**"],
         ["**3.00**", "5.00", "", "", "reported"],
@@ -138,6 +140,28 @@ def test_report_and_plot_say_what_was_measured() -> None:
     drawn = svg(growth)
     assert drawn.count("<polyline") == 2
     assert drawn.count("<circle") == 4
+
+
+def test_one_path_is_measured_again_and_the_others_are_kept(tmp_path: Path) -> None:
+    measured = kept.Kept(growth={"build": [Point(10, 1.0, 2.0)]}, whole=["10 rows: 1 s"])
+    cases = {case.name: case for case in CASES}
+    for name, rows in (("fold", 5), ("build", 7)):
+        measured.add(Result(cases[name], rows, Measured(FIGURES, ("a note",)), 3))
+    measured.paths["gone"] = measured.paths["fold"]
+    kept.write(tmp_path, measured)
+    assert program.main(["--only", "fold", "--rows", "80", "--rounds", "1", "--report", str(tmp_path)]) == 0
+    again = kept.read(tmp_path)
+    assert again.growth == measured.growth
+    assert again.whole == measured.whole
+    assert [(found.case.name, found.rows, found.rounds) for found in again.results()] == [
+        ("build", 7, 3),
+        ("fold", 80, 1),
+    ]
+    assert again.paths["build"] == measured.paths["build"]
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| build, plain slots (`plan`) |" in text
+    assert "- 10 rows: 1 s" in text
+    assert "- build: one size (10 rows: 1.00 s, 2 MB)" in text
 
 
 def test_a_study_is_planned_and_answered_once(tmp_path: Path) -> None:
