@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx2
 import openai
@@ -90,9 +90,8 @@ class OpenAIProvider:
 
     def page(self, after: str | None) -> Page:
         # `batches.list` makes a class for the page anew at every call, which takes longer than to read the page
-        params = {"limit": PAGE} if after is None else {"limit": PAGE, "after": after}
-        get = self._brief.get
-        return parse_page(_reply(lambda: get("/batches", cast_to=httpx2.Response, options={"params": params})))
+        path = f"/batches?limit={PAGE}" + ("" if after is None else f"&after={quote(after, safe='')}")
+        return parse_page(_reply(lambda: self._brief.get(path, cast_to=httpx2.Response)))
 
     def download(self, file_id: str) -> Iterator[bytes]:
         with translated(), self._client.files.with_streaming_response.content(file_id) as response:

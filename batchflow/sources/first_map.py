@@ -13,6 +13,8 @@ from batchflow.sources.database import literal, parquet, pattern
 from batchflow.sources.maps import KEY, ROW_ORDER, Finished, Gathering, key_values, publish
 
 _SPANS_AT_ONCE: Final = 10_000
+# A join by place holds its right side in memory, and never on disk; above so many requests ids are joined by number.
+_IN_PLACE: Final = 2_000_000
 _BUFFER: Final = 4_000_000  # bytes; with more DuckDB keeps more of a file in memory
 # what a custom_id says
 NUMBERS: Final = (
@@ -96,7 +98,7 @@ class MapWriter(RequestWriter):
         publish(
             self._con,
             f"SELECT * EXCLUDE (body_sha256, shard, line), {KEY} AS request_key, shard, line "
-            f"FROM (SELECT {columns} FROM ({placed}) {self._beside(in_order=all_differ)})",
+            f"FROM (SELECT {columns} FROM ({placed}) {self._beside(in_order=all_differ and finished.requests <= _IN_PLACE)})",
             target,
             key_values(scope, endpoint),
         )

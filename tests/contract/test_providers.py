@@ -477,9 +477,9 @@ def test_lists_as_services_write_them(
     fake: FakeHttp, provider: OpenAIProvider, value: Any, has_more: bool | None
 ) -> None:
     fake.script("GET", "/batches", json_reply(value))
-    page = provider.page("batch_0")
+    page = provider.page("batch 0&limit=é")
     assert ([one.id for one in page.batches], page.has_more) == (["batch_1"], has_more)
-    assert fake.asked[0].query == {"limit": ["100"], "after": ["batch_0"]}
+    assert fake.asked[0].query == {"limit": ["100"], "after": ["batch 0&limit=é"]}
 
 
 def test_an_empty_list_is_empty(fake: FakeHttp, provider: OpenAIProvider) -> None:

@@ -141,8 +141,10 @@ def test_the_sql_of_the_map_is_the_same_definition(
 
 @pytest.mark.parametrize("replicates", [1, 3])
 @pytest.mark.parametrize("equal", [False, True])
-def test_a_map_is_the_same_however_rows_are_found(tmp_path: Path, replicates: int, equal: bool) -> None:
-    """By their place where every row is asked equally often; else by a join."""
+def test_a_map_is_the_same_however_rows_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicates: int, equal: bool
+) -> None:
+    """By their place where every row is asked equally often; else, and where there are many, by a join."""
     asked = [
         (row, condition, replicate) for row in range(1, 700) for condition in (2, 11) for replicate in
         range(1, replicates + 1)
@@ -150,7 +152,8 @@ def test_a_map_is_the_same_however_rows_are_found(tmp_path: Path, replicates: in
     hashes = [sha256_hex(f"{row % 50 if equal else row} {condition}".encode()) for row, condition, _ in asked]
     store_rows(tmp_path / "rows.parquet", 699)
     found = []
-    for each in (2 * replicates, None):
+    for each, in_place in ((2 * replicates, len(asked)), (2 * replicates, len(asked) - 1), (None, len(asked))):
+        monkeypatch.setattr(first_map, "_IN_PLACE", in_place)
         with MapWriter(tmp_path / "rows.parquet", replicates=replicates, each=each) as writer:
             for part in (slice(0, 500), slice(500, None)):
                 names = [custom_id(*one, "f" * 8).encode() for one in asked[part]]
@@ -158,7 +161,7 @@ def test_a_map_is_the_same_however_rows_are_found(tmp_path: Path, replicates: in
             writer.place([(1, 1, 600), (2, 1, len(asked) - 600)])
             assert writer.finish(tmp_path / "map.parquet", "s", "e").distinct == len(set(hashes))
         found.append(duckdb.execute("SELECT * FROM read_parquet(?)", [str(tmp_path / "map.parquet")]).fetchall())
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
     assert [row[0] for row in found[0]] == [custom_id(*one, "f" * 8) for one in asked]
 
 
