@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Final
 
 from batchflow import files
-from batchflow.sources.database import literal, parquet, pattern
+from batchflow.sources.database import PACKED, literal, parquet, pattern
 from batchflow.sources.maps import KEY, ROW_ORDER, Finished, Gathering, key_values, publish
 
 _SPANS_AT_ONCE: Final = 10_000
-# A join by place holds its right side in memory, and never on disk; above so many requests ids are joined by number.
+# Above so many requests one thing is done after the other, each on disk: DuckDB needs memory for all that a query does.
+# Ids are joined by number then, since a join by place holds its right side in memory.
 _IN_PLACE: Final = 2_000_000
 _BUFFER: Final = 4_000_000  # bytes; with more DuckDB keeps more of a file in memory
 # what a custom_id says
@@ -94,15 +95,24 @@ class MapWriter(RequestWriter):
             "(SELECT shard, unnest(generate_series(line, line + lines - 1))::INTEGER AS line FROM spans)"
         )
         draw = "replicate::BIGINT" if all_differ else f"row_number() OVER (PARTITION BY body_sha256 {ROW_ORDER})"
-        columns = f"custom_id, row_number, row_id, condition, replicate, {draw} AS draw, body_sha256, shard, line"
+        many = finished.requests > _IN_PLACE
+        drawn = f"SELECT *, {draw} AS draw FROM ({self._aside('placed', placed) if many else placed})"
+        drawn = self._aside("drawn", drawn) if many else drawn
+        columns = "custom_id, row_number, row_id, condition, replicate, draw, body_sha256, shard, line"
         publish(
             self._con,
             f"SELECT * EXCLUDE (body_sha256, shard, line), {KEY} AS request_key, shard, line "
-            f"FROM (SELECT {columns} FROM ({placed}) {self._beside(in_order=all_differ and finished.requests <= _IN_PLACE)})",
+            f"FROM (SELECT {columns} FROM ({drawn}) {self._beside(in_order=all_differ and not many)})",
             target,
             key_values(scope, endpoint),
         )
         return finished
+
+    def _aside(self, name: str, query: str) -> str:
+        """A query of what the query gives, which is on disk then."""
+        path = self._path.with_name(f"{name}.parquet")
+        self._con.execute(f"COPY ({query}) TO {literal(str(path))} ({PACKED})")
+        return f"SELECT * FROM {parquet(path)}"
 
     def _counted(self, added: str) -> tuple[Finished, bool]:
         """What there is, and whether no two prompts are equal; each has as many requests as there are replicates."""
