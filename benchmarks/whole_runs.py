@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from benchmarks.lab import Lab
+from benchmarks.lab import SMALL, Lab
 from benchmarks.measuring import BATCHFLOW, KB_PER_MB, Usage, environment, run, usage_of
 from benchmarks.report import FLAT, Point
 
@@ -96,4 +96,5 @@ GROWING: dict[str, Callable[[Lab, int], Point]] = {"build": _build, "load": _loa
 
 
 def growth(lab: Lab, sizes: Sequence[int]) -> dict[str, list[Point]]:
+    run(lab.load(lab.answered("plain", SMALL)))  # compiles what was not compiled yet
     return {name: [measure(lab, rows) for rows in sizes] for name, measure in GROWING.items()}
