@@ -38,6 +38,16 @@ def json_text(text: str) -> str:
     return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
+def doubled(pairs: Sequence[tuple[str, Any]]) -> str:
+    """The first name that stands a second time among the members of an object. Errors: ValueError where none does."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise ValueError("no name stands twice")
+
+
 def json_bytes(value: Any) -> bytes:
     """The value as compact JSON in UTF-8: author's key order, numbers as written, separators `,` and `:`."""
     return "".join(_pieces(value)).encode()

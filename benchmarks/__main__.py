@@ -29,7 +29,9 @@ def _say(text: str) -> None:
 
 def _measured(lab: Lab, cases: list[Case], rows_of: Callable[[Case], int]) -> Iterator[Result]:
     for case in cases:
-        result = Result(case, rows_of(case), case.measure(lab, rows_of(case)), lab.rounds)
+        asked = rows_of(case)
+        measured = case.measure(lab, asked)
+        result = Result(case, asked if measured.rows is None else measured.rows, measured, lab.rounds)
         _say(line(result))
         yield result
 

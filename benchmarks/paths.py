@@ -19,10 +19,13 @@ TIMES: Final = 5  # transfers in one process
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of the report. notes: what its figures do not show."""
+    """One row of the report. notes: what its figures do not show; rows: how many were measured, where that is not as
+    many as were asked for; 0 where the path has none.
+    """
 
     figures: Figures
     notes: tuple[str, ...] = ()
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def journal_event(lab: Lab, rows: int) -> Measured:
     figures = lab.compare(
         lab.ours("append", lab.place, events), Lab.limit("sync", lab.place, events, size), bases=bases
     )
-    return Measured(figures, (f"{events:,} events of {size} bytes, each durable before the next",))
+    return Measured(figures, (f"{events:,} events of {size} bytes, each durable before the next",), rows=0)
 
 
 def journal_fold(lab: Lab, rows: int) -> Measured:
@@ -155,7 +158,7 @@ def journal_fold(lab: Lab, rows: int) -> Measured:
     path.unlink(missing_ok=True)
     run(lab.ours("write_journal", path, events))
     figures = lab.compare(lab.ours("fold", path), Lab.limit("read", path))
-    return Measured(figures, (f"{events:,} events, {path.stat().st_size / MB:.0f} MB",))
+    return Measured(figures, (f"{events:,} events, {path.stat().st_size / MB:.0f} MB",), rows=0)
 
 
 def poll(lab: Lab, rows: int) -> Measured:
@@ -172,7 +175,7 @@ def poll(lab: Lab, rows: int) -> Measured:
         bases = (lab.ours("poll", port, 0, batches), Lab.limit("list_pages", port, 0))
         programs = (lab.ours("poll", port, ticks, batches), Lab.limit("list_pages", port, ticks))
         figures = lab.compare(*programs, bases=bases)
-    return Measured(figures, (f"{batches:,} open batches, {ticks} ticks, {asked} requests a tick",))
+    return Measured(figures, (f"{batches:,} open batches, {ticks} ticks, {asked} requests a tick",), rows=0)
 
 
 def _transfer_size(rows: int) -> int:
@@ -190,7 +193,7 @@ def upload(lab: Lab, rows: int) -> Measured:
         bases = (lab.ours("upload", port, small, 1), Lab.limit("upload", port, small, 1))
         programs = (lab.ours("upload", port, large, TIMES), Lab.limit("upload", port, large, TIMES))
         figures = lab.compare(*programs, bases=bases)
-    return Measured(figures, (f"{TIMES} times {size // MB} MB", *_growth(figures)))
+    return Measured(figures, (f"{TIMES} times {size // MB} MB", *_growth(figures)), rows=0)
 
 
 def download(lab: Lab, rows: int) -> Measured:
@@ -199,7 +202,7 @@ def download(lab: Lab, rows: int) -> Measured:
         bases = (lab.ours("download", port, 1, target, 1), Lab.limit("download", port, 1, target, 1))
         programs = (lab.ours("download", port, size, target, TIMES), Lab.limit("download", port, size, target, TIMES))
         figures = lab.compare(*programs, bases=bases)
-    return Measured(figures, (f"{TIMES} times {size // MB} MB", *_growth(figures)))
+    return Measured(figures, (f"{TIMES} times {size // MB} MB", *_growth(figures)), rows=0)
 
 
 def _growth(figures: Figures) -> tuple[str, ...]:
@@ -219,7 +222,7 @@ def _deck(lab: Lab) -> Path:
 def _start(lab: Lab, *words: str) -> Measured:
     program = lab.batchflow(_deck(lab), *words)
     run(program)  # compiles what was not compiled yet
-    return Measured(lab.compare(program, Program(NOTHING), rounds=lab.rounds * 2))
+    return Measured(lab.compare(program, Program(NOTHING), rounds=lab.rounds * 2), rows=0)
 
 
 def start_help(lab: Lab, rows: int) -> Measured:
@@ -239,7 +242,7 @@ def start_status(lab: Lab, rows: int) -> Measured:
 
 def local_server(lab: Lab, rows: int) -> Measured:
     rows = min(rows, 50_000)
-    return Measured(*server.measure(lab, lab.planned("plain", rows), rows))
+    return Measured(*server.measure(lab, lab.planned("plain", rows), rows), rows=rows)
 
 
 def _rival(lab: Lab, name: str, rows: int) -> Measured:
@@ -253,7 +256,7 @@ def _rival(lab: Lab, name: str, rows: int) -> Measured:
     lines = sum(1 for _ in (folder / "rival.jsonl").open("rb"))
     speeds = [rows / usage.cpu for usage in (figures.ours, figures.limit)]
     told = f"rows per CPU second: ours {speeds[0]:,.0f}, theirs {speeds[1]:,.0f} ({speeds[0] / speeds[1]:.2f} times)"
-    return Measured(figures, (told, f"rows that they lose: {rows - lines:,} of {rows:,}"))
+    return Measured(figures, (told, f"rows that they lose: {rows - lines:,} of {rows:,}"), rows=rows)
 
 
 def rival_deck(lab: Lab, rows: int) -> Measured:

@@ -86,7 +86,7 @@ def _row(result: Result) -> str:
     cells = (
         case.title,
         case.limit,
-        f"{result.rows:,}",
+        f"{result.rows:,}" if result.rows else "",
         str(result.rounds),
         f"{figures.ours.cpu:.2f}",
         f"{figures.limit.cpu:.3f}",
@@ -106,6 +106,7 @@ _HEAD: Final = (
 _EXPLAINED: Final = """\
 Each line compares a whole process of ours (user + system time, as the kernel counts it) with a whole limit program
 that moves the same bytes and does nothing else. Both take turns within one run; shown are medians of all rounds.
+Paths may have been measured at different times.
 Ratios can be compared between machines, seconds cannot. *net* is the ratio without what either side needs to start,
 measured on {small} rows. `must` and `aim` are meant for a million rows, and for the ratio in bold: that of whole
 processes, or *net* where the import of the provider's SDK is most of what a process does.
@@ -122,7 +123,7 @@ def page(results: Sequence[Result], growth: dict[str, list[Point]], ends: Sequen
     """The report. growth: points by path; ends: lines about whole runs."""
     parts = [
         "# What batchflow costs\n",
-        f"Measured by `make bench` on {machine()}.\n",
+        f"Measured by `python -m benchmarks`, the last time on {machine()}.\n",
         _EXPLAINED.format(small=small),
         _HEAD,
         *map(_row, results),

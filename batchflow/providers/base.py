@@ -61,7 +61,7 @@ class BatchError:
 class Batch(NamedTuple):
     """The provider's job for one shard. File ids are None for null, absent and the empty string alike.
 
-    A tuple, since ten thousand of them may be read at every look: a frozen dataclass takes five times as long to make.
+    A tuple, since ten thousand of them may be read at every look: a frozen dataclass takes twice as long to make.
     """
 
     id: str

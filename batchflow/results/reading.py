@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict
 
-from batchflow.identity import json_text
+from batchflow.identity import doubled, json_text
 
 _LARGEST: Final = 2**63  # what a column of whole numbers holds
 _LONGEST: Final = 300  # characters of a reason
@@ -68,9 +68,7 @@ def members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """The members of an object, for a JSON reader. Errors: ValueError where a name stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for position, name in enumerate(names) if name in names[:position])
-        raise ValueError(f"the field {short(json_text(twice))} stands twice in one object")
+        raise ValueError(f"the field {short(json_text(doubled(pairs)))} stands twice in one object")
     return found
 
 

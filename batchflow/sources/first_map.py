@@ -15,7 +15,7 @@ from batchflow.sources.maps import KEY, ROW_ORDER, Finished, Gathering, key_valu
 _SPANS_AT_ONCE: Final = 10_000
 # Above so many requests one thing is done after the other, each on disk: DuckDB needs memory for all that a query does.
 # Ids are joined by number then, since a join by place holds its right side in memory.
-_IN_PLACE: Final = 2_000_000
+_AT_ONCE: Final = 2_000_000
 _BUFFER: Final = 4_000_000  # bytes; with more DuckDB keeps more of a file in memory
 # what a custom_id says
 NUMBERS: Final = (
@@ -95,7 +95,7 @@ class MapWriter(RequestWriter):
             "(SELECT shard, unnest(generate_series(line, line + lines - 1))::INTEGER AS line FROM spans)"
         )
         draw = "replicate::BIGINT" if all_differ else f"row_number() OVER (PARTITION BY body_sha256 {ROW_ORDER})"
-        many = finished.requests > _IN_PLACE
+        many = finished.requests > _AT_ONCE
         drawn = f"SELECT *, {draw} AS draw FROM ({self._aside('placed', placed) if many else placed})"
         drawn = self._aside("drawn", drawn) if many else drawn
         columns = "custom_id, row_number, row_id, condition, replicate, draw, body_sha256, shard, line"

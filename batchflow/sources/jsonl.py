@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from batchflow.errors import DataError, Fault
-from batchflow.identity import JsonNumber
+from batchflow.identity import JsonNumber, doubled
 from batchflow.sources import text
 from batchflow.sources.scan import lines
 from batchflow.sources.table import SHOWN_FAULTS, OneFile, Reading, columns_of, must_be_file
@@ -114,7 +114,5 @@ def _no_constant(name: str) -> NoReturn:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for position, name in enumerate(names) if name in names[:position])
-        raise ValueError(f"the key {double!r} stands twice in an object of this line")
+        raise ValueError(f"the key {doubled(pairs)!r} stands twice in an object of this line")
     return found

@@ -88,8 +88,8 @@ def _told(endings: list[Ended]) -> str:
 def _plain(line: str) -> str:
     """Without what differs from run to run: ids, times, which of the two files it was."""
     line = re.sub(r"\bcrash-[0-9a-f]{8}\b", "crash-…", line)
-    line = re.sub(r"\b(file[- ])\w{22}\b", r"\1…", line)  # one of fifty has no digit
-    line = re.sub(r"\b(batch_|file-|batch |file )(?=\w*\d)\w{12,}", r"\1…", line)
+    # one of fifty ids of files has no digit
+    line = re.sub(r"\b(batch_|file-|batch |file )(?:\w{22}\b|(?=\w*\d)\w{12,})", r"\1…", line)
     line = re.sub(r"\br(\d)-\d{5}\b", r"r\1-…", line)
     line = re.sub(r"\b\d+ of the \d+ bytes", "… of the … bytes", line)
     line = re.sub(r"(received|expected|Limit:) \d+", r"\1 …", line)

@@ -152,8 +152,8 @@ def test_a_map_is_the_same_however_rows_are_found(
     hashes = [sha256_hex(f"{row % 50 if equal else row} {condition}".encode()) for row, condition, _ in asked]
     store_rows(tmp_path / "rows.parquet", 699)
     found = []
-    for each, in_place in ((2 * replicates, len(asked)), (2 * replicates, len(asked) - 1), (None, len(asked))):
-        monkeypatch.setattr(first_map, "_IN_PLACE", in_place)
+    for each, at_once in ((2 * replicates, len(asked)), (2 * replicates, len(asked) - 1), (None, len(asked))):
+        monkeypatch.setattr(first_map, "_AT_ONCE", at_once)
         with MapWriter(tmp_path / "rows.parquet", replicates=replicates, each=each) as writer:
             for part in (slice(0, 500), slice(500, None)):
                 names = [custom_id(*one, "f" * 8).encode() for one in asked[part]]
