@@ -24,6 +24,7 @@ from batchflow.identity import (
 )
 from batchflow.sources import first_map
 from batchflow.sources.first_map import MapWriter
+from batchflow.sources.maps import Finished
 from tests.property.halves import joined
 
 quick = settings(max_examples=50, deadline=None)
@@ -184,6 +185,24 @@ def test_a_map_of_files_that_are_filled_by_turns_is_in_their_order(
             writer.finish(tmp_path / "map.parquet", "s", "e")
         found = duckdb.read_parquet(str(tmp_path / "map.parquet")).select("shard", "line", "row_id", "custom_id")
         assert found.fetchall() == expected
+
+
+@pytest.mark.slow
+def test_many_requests_with_equal_prompts_are_mapped_within_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, with half of the memory that a map has: one query for all does not fit into it."""
+    many, part = 1_000_000, 2_000
+    monkeypatch.setattr(first_map, "_AT_ONCE", many - 1)
+    store_rows(tmp_path / "rows.parquet", many)
+    with MapWriter(tmp_path / "rows.parquet", each=1) as writer:
+        writer._con.execute("SET memory_limit = '128MB'")
+        for start in range(0, many, part):
+            numbers = range(start + 1, start + part + 1)
+            hashes = [sha256_hex(b"%d" % (number // 2)).encode() for number in numbers]
+            writer.add([custom_id(number, 1, 1, "f" * 8).encode() for number in numbers], hashes)
+            writer.place([(start // 50_000 + 1, start % 50_000 + 1, part)])
+        assert writer.finish(tmp_path / "map.parquet", "s", "e") == Finished(many, many // 2 + 1)
 
 
 def test_requests_that_were_not_placed_are_no_map(tmp_path: Path) -> None:
