@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.zygote import Zygote
 def pytest_configure() -> None:
     # what DuckDB's binding says when Python itself ends is no word about a test; the closing line shall be the last
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
+    # under nohup the program would inherit that SIGHUP is ignored, and rightly ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
