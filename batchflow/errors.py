@@ -23,10 +23,9 @@ BatchflowError
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class ExitStatus(IntEnum):
@@ -69,8 +68,7 @@ class UsageError(BatchflowError):
     exit_status = ExitStatus.USAGE
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """One thing wrong in a file of the user's: where (line and column count from 1), what, and the way out."""
 
     file: str

@@ -5,9 +5,9 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchflow.cli import render
 from batchflow.cli.signals import Interruptible
@@ -16,8 +16,7 @@ from batchflow.errors import BatchflowError, ExitStatus, RunBusy, SetupError, Us
 CANCELLED = "This run was cancelled. "
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """What is to be carried through: a planned run, and the settings that hold for this call."""
 
     named: Path
@@ -155,7 +154,7 @@ class Advance:
         """Lock the run again, which a drive has let go of. Raises RunBusy."""
         from batchflow.engine.run import lock
 
-        self._planned = replace(self._planned, lock=lock(self._view.folder))
+        self._planned = self._planned._replace(lock=lock(self._view.folder))
 
     def release(self) -> None:
         """Let go of the run."""

@@ -5,11 +5,10 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import typer
@@ -34,8 +33,7 @@ _ORDER = ("created_at", "in_progress_at", "finalizing_at", "completed_at", "fail
 _TIMELINE = (*_ORDER, "cancelled_at", "expires_at")
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """Who is asked. root: the folder that `.batchflow` is in."""
 
     target: Any

@@ -1,16 +1,14 @@
 """The prices of a model, and what a request costs by them: always one request at a time, for long ones cost more."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 _MILLION: Final = 1_000_000
 
 Steps: TypeAlias = tuple[tuple[int, float], ...]  # (beyond so many input tokens, US dollars for a million), ascending
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(NamedTuple):
     """US dollars for a million tokens, by the length of the request. cached: of input that the provider still had;
     written: of input that it keeps for later ones.
     """
@@ -40,7 +38,7 @@ class Prices:
         return (input_ * dearest + output * _up_to(self.output, length)) / _MILLION
 
     def to_json(self) -> dict[str, Any]:
-        kinds = {name: getattr(self, name) for name in self.__slots__}
+        kinds = {name: getattr(self, name) for name in self._fields}
         return {name: [list(step) for step in steps] for name, steps in kinds.items() if steps}
 
     @classmethod
@@ -51,8 +49,7 @@ class Prices:
 FREE: Final = Prices(((0, 0.0),), ((0, 0.0),))
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(NamedTuple):
     """What a model costs in a batch, and asked one by one (None where nobody says). source: where the prices are from,
     with its version; known_as: the model by its name there. batch_known: the batch has prices of its own; else these
     are the full ones.

@@ -4,15 +4,13 @@ condition and model, and within them by size, because prices may depend on the l
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from batchflow.cost.weighing import Weight  # `status` reads tallies and weighs nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Requests of about the same size (the binary digits of their bound). Tokens and bounds are sums; longest is the
     bound of the longest request; exact, unknown and uncapped count requests: whose tokens are exact, which bring what
     cannot be weighed, and whose answers nothing caps.
@@ -33,7 +31,7 @@ class Group:
 
     def to_json(self) -> dict[str, Any]:
         """Without what is nothing."""
-        return {name: value for name in self.__slots__ if (value := getattr(self, name))}
+        return {name: value for name in self._fields if (value := getattr(self, name))}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from batchflow.identity import json_bytes, json_text, sha256_hex
 
@@ -13,8 +13,7 @@ _PLAIN: Final = re.compile(r"[^\s,=\"'][^,=\"\n\r]*")
 _DIGITS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """One value of a factor. label: how people and tables call it; value: what is sent."""
 
     label: str

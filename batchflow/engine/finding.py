@@ -3,11 +3,11 @@
 import os
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from glob import escape
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchflow.errors import BatchflowError, Fault, SpecError, UsageError
 from batchflow.plan.folder import RunFolder
@@ -18,8 +18,7 @@ DEFAULT = "experiment.yaml"
 TABLES = frozenset({".csv", ".tsv", ".tab", ".jsonl", ".parquet", ".xlsx", ".xls", ".ods"})
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A run that was asked for. differs: it is the newest that fits, but spec or template was changed since. by_spec:
     it was found by its spec, not named itself. asks_other: the spec asks something else by now.
     """
@@ -85,7 +84,7 @@ def shown_instead(target: Target) -> Target | None:
     folder = RunFolder(target.project.runs / (current or ""))
     if current in {None, target.plan.run} or not folder.manifest.is_file():
         return None
-    return replace(target, folder=folder, plan=replace(read_plan(folder.manifest), database=target.plan.database))
+    return target._replace(folder=folder, plan=replace(read_plan(folder.manifest), database=target.plan.database))
 
 
 def _named(run: str) -> chain[Path]:

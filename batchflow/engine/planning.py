@@ -4,11 +4,12 @@ import platform
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
 from shutil import which
+from typing import NamedTuple
 
 from batchflow import __version__, clock, failpoints, files
 from batchflow.cost.book import PriceBook
@@ -35,16 +36,14 @@ from batchflow.steps.take import TAKEN_ROUND, taken_events
 LIBRARIES = ("duckdb", "openai", "pydantic")
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(NamedTuple):
     """A run beside the run of the same study that was sent last."""
 
     run: RunView
     changes: Sequence[Change]
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """A run that is ready: built just now, or found. lock is held where the caller means to advance it.
 
     answered counts the requests that it would ask though other runs of this project have a final answer to them.
@@ -93,7 +92,7 @@ def _as_said_today(study: Study, run: RunView) -> RunView:
     plan = replace(run.plan, expires_after=output.expires_after, delete_remote=output.delete_remote)
     if run.state.sent or plan == run.plan:
         return run
-    changed = replace(run, plan=plan)
+    changed = run._replace(plan=plan)
     write_review(changed, study)
     return changed
 

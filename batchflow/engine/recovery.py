@@ -5,7 +5,7 @@ Walks of the provider's list are shared by all open intents. Crash windows: `rec
 """
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from batchflow import failpoints
@@ -64,7 +64,7 @@ class RecoveryLane:
     def _look(self, horizon: float | None, known: frozenset[str]) -> Walk:
         """A walk whose every batch tells its file or metadata: where the list only summarises, each is asked for."""
         found = walk(self._shared.provider, horizon=horizon)
-        return replace(found, batches=tuple(self._told(batch, known) for batch in found.batches))
+        return found._replace(batches=tuple(self._told(batch, known) for batch in found.batches))
 
     def _told(self, batch: Batch, known: frozenset[str]) -> Batch:
         if batch.id in known or batch.input_file_id or batch.metadata:

@@ -1,7 +1,7 @@
 """One run opened for advancing: its folder, plan, journal and state, under its lock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batchflow import files
 from batchflow.errors import JournalDamaged, RunBusy
@@ -12,8 +12,7 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(NamedTuple):
     """A run as a reader sees it: nothing is locked, nothing can be written."""
 
     folder: RunFolder

@@ -5,7 +5,7 @@ reconciled before anything is created, as in a run.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -156,7 +156,7 @@ def look_back(provider: BatchProvider, file: RemoteFile, back: float = SLACK) ->
     """A walk down to so many seconds before the file's beginning, whose every batch tells its file."""
     found = walk(provider, horizon=None if file.created_at is None else file.created_at - back)
     told = (b if b.input_file_id or b.metadata else provider.find_batch(b.id) or b for b in found.batches)
-    return replace(found, batches=tuple(told))
+    return found._replace(batches=tuple(told))
 
 
 def patiently(call: Callable[[], Result], say: Callable[[str], None]) -> Result:

@@ -7,16 +7,15 @@ Before every append the file is compared with what this writer left: foreign gro
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from batchflow import __version__, failpoints, files
 from batchflow.errors import JournalDamaged, RunBusy
 from batchflow.journal.events import JOURNAL_VERSION, Event, decode, recorded
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(NamedTuple):
     """What a journal file says: its whole events, and how many of its bytes they are."""
 
     events: tuple[Event, ...]

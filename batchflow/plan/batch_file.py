@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self, TypeVar
@@ -122,7 +122,7 @@ def _in_words_of_options(fault: Fault) -> Fault:
     remedy = remedy.replace("write `missing: empty` under `data:`", "add `--missing empty`")
     remedy = re.sub(r"write (its encoding|`encoding: [^`]*`) under `data:`,.* or save", "save", remedy)
     remedy = remedy.replace(", or name the table's cells: `range: A1:D20` under `data:`", "")
-    return replace(fault, remedy=remedy)
+    return fault._replace(remedy=remedy)
 
 
 def _lines(order: Order, reading: Reading, template: Template, rows: Rows) -> Iterator[tuple[list[bytes], int]]:
@@ -179,7 +179,7 @@ class _Faults:
                 fault, hidden = self._shown[place], self._hidden[kind]
                 more = f" and {hidden:,} more" if hidden else ""
                 also = f"so it is with {'row' if len(rows) == 1 else 'rows'} {', '.join(map(str, rows))}{more}"
-                self._shown[place] = replace(fault, cause=f"{fault.cause}; {also}")
+                self._shown[place] = fault._replace(cause=f"{fault.cause}; {also}")
         if self.total:
             raise DataError(self._shown, total=self.total)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from batchflow.design.assignment import pick
 from batchflow.design.conditions import Condition, Factor, cross
@@ -28,8 +28,7 @@ SHOWN_LEVELS: Final = 10
 Compile = Callable[[Body, Sequence[str]], Template]
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A condition with the template that asks it. constants: factor -> its text, for the slots that name it."""
 
     condition: Condition

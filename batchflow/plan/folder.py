@@ -1,15 +1,13 @@
 """Where things lie in a run's folder. Names only; nothing is opened here."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 ResultKind = Literal["output", "error"]
 RESULT_KINDS: Final[tuple[ResultKind, ...]] = ("output", "error")
 
 
-@dataclass(frozen=True, slots=True)
-class RunFolder:
+class RunFolder(NamedTuple):
     """The folder of one run, self-contained."""
 
     path: Path

@@ -5,9 +5,8 @@ is found by its hash.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchflow import clock, files
 from batchflow.errors import RunBusy, SetupError, UsageError
@@ -21,8 +20,7 @@ LOCK_PATIENCE: Final = 30.0  # seconds: planning is short, a second command wait
 _RUN: Final = re.compile(r"^(?P<name>.+)-(?P<digits>[0-9a-f]{8})(?:-(?P<again>[1-9][0-9]*))?$")
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(NamedTuple):
     """The folder of a spec, and what was run from it."""
 
     folder: Path

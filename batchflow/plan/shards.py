@@ -15,8 +15,7 @@ from batchflow.plan.folder import RunFolder
 from batchflow.plan.lines import HEAD, Lines
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(NamedTuple):
     """A finished request file. requests: those that its lines answer; more than `lines` where one serves several."""
 
     number: int

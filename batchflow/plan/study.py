@@ -3,9 +3,10 @@ or when the rows are rendered.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from batchflow.errors import Fault, InvalidInput, SpecError, TemplateError
 from batchflow.identity import fingerprint, json_bytes, sha256_hex
@@ -30,8 +31,7 @@ from batchflow.spec.load import Spec
 from batchflow.spec.places import Loc
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(NamedTuple):
     """What a study's columns are called: those of its rows, and those of its answers, where these are typed."""
 
     data: tuple[Column, ...]
@@ -45,8 +45,7 @@ class Columns:
                 yield f"the answer's field {field.name!r} is called {field.results!r} in the table of results"
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
+class Study(NamedTuple):
     """Everything that shapes requests, but the rows themselves. files: those it came from, but for the table; copies of
     them belong into the folder of a run.
     """

@@ -2,8 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from batchflow.errors import SetupError, UsageError
@@ -21,8 +20,7 @@ LOCAL_INTERVAL: Final = 0.5  # seconds between looks at a local server, at most
 _SENDABLE: Final = re.compile("[!-~]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """base_url is empty for the local provider, whose server is started when it is needed.
 
     settle: seconds that a new batch may be missing from the provider's list. own_settings: the OPENAI_* settings of the

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from batchflow.errors import Fault
 
@@ -23,8 +23,7 @@ class Value:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A place in a body. offset: characters from the beginning of the text (or, if `key`, of the key) at `path`."""
 
     path: Path

@@ -5,9 +5,8 @@ Slots may stand for what a row brings. Names and values of parameters are the pr
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from batchflow.prompts.body import Path, Text, Value
 from batchflow.prompts.slots import has_slot
@@ -43,8 +42,7 @@ _IN_RESPONSES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     path: Path
     cause: str
     remedy: str

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -145,7 +144,7 @@ class _Compiler:
     def _slot(self, slot: Slot, place: Place, text: str = "") -> None:
         """A slot at a place; of one that is a whole text, the place is where its column is named."""
         if kept := [column for column in slot.columns if column in self._withheld]:
-            here = replace(place, offset=max(0, text.find(kept[0]))) if text else place
+            here = place._replace(offset=max(0, text.find(kept[0]))) if text else place
             them = f"the column{'s' * (len(kept) > 1)} {', '.join(map(repr, kept))}"
             cause = f"{them} must not leave this machine: not in `data.send`"
             self._fault(here, cause, "take it out of the prompt; what may leave, add to `data.send`")

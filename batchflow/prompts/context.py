@@ -7,9 +7,8 @@ table, values become JSON, a text stays as it is.
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from batchflow.errors import Fault, TemplateError
 from batchflow.identity import JsonNumber, json_bytes, sha256_hex
@@ -51,8 +50,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\r\n", "<br>").replace("\n", "<br>")
 
 
-@dataclass(frozen=True, slots=True)
-class Insert:
+class Insert(NamedTuple):
     """value: what Jinja sees. text: what `{{ name }}` alone becomes. digest: of both."""
 
     value: Any

@@ -1,7 +1,7 @@
 """Where bodies come from: a JSON or YAML file, an inline mapping of the experiment file, or a plain prompt."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -89,7 +89,7 @@ class _InPrompt:
     def __call__(self, place: Place, cause: str, remedy: str) -> Fault:
         for path, role in self.roles.items():
             if place.path[: len(path)] == path:
-                place = replace(place, path=(role,))
+                place = place._replace(path=(role,))
         return self.locate(place, cause, remedy)
 
 

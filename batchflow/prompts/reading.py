@@ -5,8 +5,7 @@ are named, not poured out. Never an input of anything that is sent.
 import json
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from batchflow.identity import json_bytes
 
@@ -17,16 +16,14 @@ _KINDS: Final = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"R
 _ALONE: Final = {"input": "input", "prompt": "prompt", "instructions": "instructions"}
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """One part of a prompt: by whom it is said, and its words."""
 
     role: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Readable:
+class Readable(NamedTuple):
     """said: in the order in which the model gets it. settings: every other key of the body, in its order."""
 
     said: tuple[Said, ...]

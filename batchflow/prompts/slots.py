@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 KINDS: Final = ("number", "boolean", "json")
 _QUOTED_OR_BRACE: Final = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|["'{}]""", re.DOTALL)
@@ -11,8 +10,7 @@ _KIND: Final = re.compile(r"(.*)\|\s*(number|boolean|json)\s*", re.DOTALL)
 _LOGIC: Final = re.compile(r"\{%.*?%\}", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """A slot at text[start:end]. what: a column of that name, a Jinja expression, a comment, a mustache tag, or a
     slot without anything in it. trim_*: `{{-` and `-}}` take the white space beside them away.
     """

@@ -1,8 +1,8 @@
 """A compiled template: constant bytes and slots, filled column by column."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from batchflow.errors import Fault
 from batchflow.prompts.assemble import escape_texts, interleave
@@ -15,8 +15,7 @@ _MAX_SHOWN = 60
 Cells: TypeAlias = Mapping[str, Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class RowFault:
+class RowFault(NamedTuple):
     """One slot that one row cannot fill. offset: of the row in the chunk, from 0. column: "" if it is not one alone."""
 
     offset: int
@@ -34,7 +33,7 @@ class RowFaults(Exception):
 
     def at(self, offsets: Sequence[int]) -> "RowFaults":
         """The same for a chunk of which only the rows at these offsets were rendered."""
-        return RowFaults([replace(fault, offset=offsets[fault.offset]) for fault in self.faults])
+        return RowFaults([fault._replace(offset=offsets[fault.offset]) for fault in self.faults])
 
     def as_faults(self, shown: str, first_row: int, row_ids: Sequence[str]) -> list[Fault]:
         """The same for people: faults of the table `shown`, with row number, row id and column."""
@@ -177,8 +176,7 @@ def _each(count: int, one: Callable[[int], bytes], column: str, faults: list[Row
     return filled
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """What a body has become for a table with certain columns.
 
     columns: those it uses, unused: the others, both by header name in the order of the header. digest: sha256 of

@@ -5,7 +5,6 @@ is carried, shown and polled on.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
@@ -34,8 +33,7 @@ _MOMENTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
+class RemoteFile(NamedTuple):
     """A file at the provider; created_at and expires_at in the server's unix seconds, None where it tells none. name,
     purpose and status are "" there.
     """
@@ -49,8 +47,7 @@ class RemoteFile:
     expires_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BatchError:
+class BatchError(NamedTuple):
     """One entry of a failed batch's `errors`; line counts from 1."""
 
     code: str
@@ -102,24 +99,21 @@ class Batch(NamedTuple):
         return self.moments.get("created_at")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """One page of the list of batches, newest first; has_more is None where the server did not say."""
 
     batches: tuple[Batch, ...]
     has_more: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class FilePage:
+class FilePage(NamedTuple):
     """One page of the list of files, newest first; has_more is None where the server did not say."""
 
     files: tuple[RemoteFile, ...]
     has_more: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What came back for one request that was asked by itself: an answer, or the request's own refusal."""
 
     status: int

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -156,7 +156,7 @@ class Reading:
                 if judged is None:
                     self._lay_aside(path, number, record)
                     continue
-                answer = self._take(replace(judged, raw=record) if self._raw else judged)
+                answer = self._take(judged._replace(raw=record) if self._raw else judged)
                 if answer is not None:
                     yield answer
         yield from self._settle()

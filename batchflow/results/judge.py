@@ -3,7 +3,7 @@ what they must look like. One judge for a run, made from its folder alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from batchflow.plan.model import Plan
 from batchflow.results.bodies import is_plain
@@ -28,7 +28,7 @@ class Judge:
             return answer
         if self.typed is not None:
             answer = self.typed(answer)
-        return replace(answer, plain_raw=is_plain(record, answer.parsed)) if self.raw and answer.plain else answer
+        return answer._replace(plain_raw=is_plain(record, answer.parsed)) if self.raw and answer.plain else answer
 
 
 def judge_of(plan: Plan) -> Judge:

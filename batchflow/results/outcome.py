@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 
 class Outcome(StrEnum):
@@ -43,8 +42,7 @@ DESCRIBED: Final[Mapping[Outcome, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One response line, normalised. Tokens are None where the provider told none (written: to its cache); dimensions
     is the length of the one vector that content holds as JSON; parsed is the body's value.
 

@@ -4,7 +4,7 @@ it was bought.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from batchflow.identity import json_bytes
@@ -42,5 +42,5 @@ class TakenJudge:
         custom_id, origin, line = found
         answer = self.judge(line)
         return (
-            None if answer is None else replace(answer, custom_id=custom_id, taken_from=str(origin["run"]), plain=False)
+            None if answer is None else answer._replace(custom_id=custom_id, taken_from=str(origin["run"]), plain=False)
         )

@@ -5,7 +5,6 @@ costs the row: what cannot be read or kept is `invalid` with its place and reaso
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import islice
 from math import isfinite
 from typing import Any, Final, NoReturn
@@ -40,7 +39,7 @@ def _by_patterns(plan: AnswerPlan) -> Callable[[Answer], Answer]:
 
     def extracted(answer: Answer) -> Answer:
         text = answer.content or ""
-        return replace(answer, typed=tuple(each(text) for each in extractors), plain=False)
+        return answer._replace(typed=tuple(each(text) for each in extractors), plain=False)
 
     return extracted
 
@@ -64,14 +63,14 @@ def _by_schema(plan: AnswerPlan) -> Callable[[Answer], Answer]:
         except _TooLarge as error:
             return _invalid(answer, INVALID_ANSWER, f"{_words(error.path)}: {error}")
         plain = answer.plain and all(_is_plain(value.get(name), kind) for name, kind in columns)
-        return replace(answer, typed=values, plain=plain)
+        return answer._replace(typed=values, plain=plain)
 
     return judged
 
 
 def _invalid(answer: Answer, code: str, message: str) -> Answer:
     message = message.encode("utf-8", "backslashreplace").decode()
-    return replace(answer, outcome=Outcome.INVALID, error_code=code, error_message=message, plain=False)
+    return answer._replace(outcome=Outcome.INVALID, error_code=code, error_message=message, plain=False)
 
 
 def _read(text: str) -> Any:

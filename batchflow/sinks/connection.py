@@ -26,6 +26,9 @@ _CLASHES: Final = "data"  # a file's name is the catalog's name; it must not be 
 _HOLDER: Final = re.compile(r"lock is held in (?P<program>.*?)\s*\(PID (?P<pid>\d+)\)")
 _REBUILD: Final = "it holds nothing that is not in the run's folder: move it away and run `batchflow load --rebuild`"
 T = TypeVar("T")
+# Instances that nobody uses: to make one, and what it knows of catalogs, takes as long as all that a command without
+# anything to do asks of one.
+_idle: Final[list[duckdb.DuckDBPyConnection]] = []
 
 
 class Store:
@@ -180,8 +183,9 @@ def _attach(path: Path, options: str) -> Store:
 
 def _attached(path: Path, options: str, scratch: Path, opened: ExitStack) -> Store:
     """opened: what is closed with the store, and at once where it cannot be opened."""
-    connection = duckdb.connect(config=dict(SETTINGS))
-    opened.callback(connection.close)
+    instance = _idle.pop() if _idle else duckdb.connect(config=dict(SETTINGS))
+    opened.callback(_leave, instance)
+    connection = opened.enter_context(instance.cursor())  # what is temporary is the cursor's own
     connection.execute(
         f"SET memory_limit = '{MEMORY}B'; SET threads = {THREADS}; SET temp_directory = {literal(str(scratch))}; "
         # a commit goes straight into the file: by way of the log it takes twice the memory of its texts
@@ -191,6 +195,16 @@ def _attached(path: Path, options: str, scratch: Path, opened: ExitStack) -> Sto
         connection.execute(f"ATTACH {literal(str(path.absolute()))} AS store ({options})")
         connection.execute("USE store")
     return Store(path, connection, opened.pop_all())
+
+
+def _leave(instance: duckdb.DuckDBPyConnection) -> None:
+    """Let go of the database; the instance stays for the next one, unless anything is wrong with it."""
+    try:
+        instance.execute("DETACH store; SET temp_directory = ''")
+    except duckdb.Error:
+        instance.close()
+    else:
+        _idle.append(instance)
 
 
 @contextmanager

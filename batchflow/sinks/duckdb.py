@@ -50,12 +50,8 @@ class Sink(StoreUser):
         with explained(self._store.path):
             if layout.survey(self._store) is not Layout.CURRENT or run_id not in layout.runs_with(self._store, DATA):
                 return None
-            complete = self._store.rows(
-                "SELECT r.requests = (SELECT count(*) FROM requests q WHERE q.run_id = r.run_id) FROM runs r "
-                "WHERE r.run_id = ?",
-                [run_id],
-            )
-            if complete != [(True,)]:
+            planned = self._store.rows("SELECT requests FROM runs WHERE run_id = ?", [run_id])
+            if planned != self._store.rows("SELECT count(*) FROM requests WHERE run_id = ?", [run_id]):
                 return None
             found = self._store.rows(
                 "SELECT batch_id FROM batches WHERE run_id = ? UNION "
@@ -191,14 +187,17 @@ class Sink(StoreUser):
         answers = (
             "SELECT outcome, count(*), sum(hash(custom_id)) FROM responses WHERE run_id = ? AND round = 1 GROUP BY 1"
         )
-        requests = (
-            "SELECT sum(hash(custom_id)), count(*) FILTER (owed IS NOT NULL OR asked_as IS NOT NULL OR last_round IS "
-            "DISTINCT FROM 1) FROM requests WHERE run_id = ?"
+        others = (  # apart from the sum: what every row says the same of is seen without looking at them
+            "SELECT count(*) FROM requests WHERE run_id = ? "
+            "AND NOT (owed IS NULL AND asked_as IS NULL AND last_round IS NOT DISTINCT FROM 1)"
         )
+        requests = "SELECT sum(hash(custom_id)) FROM requests WHERE run_id = ?"
         with explained(self._store.path):
+            if self._store.number(others, [run_id]):
+                return None
             found = self._store.rows(answers, [run_id])
-            asked = self._store.rows(requests, [run_id])
-        if asked != [(sum(each[2] for each in found), 0)]:
+            asked = self._store.number(requests, [run_id])
+        if asked != sum(each[2] for each in found):
             return None
         return {outcome: count for outcome, count, _ in found}
 

@@ -1,12 +1,11 @@
 """The cells of a sheet that are a table, as a spec names them: `B3:F200`, `A:D`."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batchflow.spec.data import RANGE
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """Positions from 0; the last ones are included, None where the range is open."""
 
     first_row: int = 0

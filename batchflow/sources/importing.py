@@ -5,9 +5,8 @@ missing cells checked there. How the cells get there is the business of each kin
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 
@@ -28,8 +27,7 @@ class LostWay(AssertionError):
     """What lies in the parquet file is not what the table says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The parquet file to be written, of columns c0, c1, … and row numbers n. id: the position of the column whose
     cells are the row ids. scratch: a folder for whatever is needed meanwhile.
     """

@@ -6,7 +6,6 @@ where it must.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -58,8 +57,7 @@ class Chosen(NamedTuple):
     taken: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """The map is on disk; distinct is the number of different prompts among its requests."""
 
     requests: int

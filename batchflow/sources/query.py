@@ -6,7 +6,6 @@ text. Then DuckDB is locked up: it reads nothing but the project's folder, and n
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +51,7 @@ class Query(Relation):
 
     def inspect(self) -> Reading:
         reading = super().inspect()  # runs the query
-        return replace(reading, notes=(*self._notes, *reading.notes))
+        return reading._replace(notes=(*self._notes, *reading.notes))
 
     @contextmanager
     def opened(self, scratch: Path | None) -> Iterator[Opened]:

@@ -14,10 +14,9 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from batchflow.errors import DataError, Fault
 
@@ -29,8 +28,7 @@ NAME_ENCODING: Final = f"write its encoding under `data:`, e.g. `encoding: windo
 MAX_RECORD: Final = 64_000_000  # bytes; a quote that is never closed must not read the whole file into memory
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record: the physical line it begins on, its values (None = missing), whether each was written with a
     blank at its beginning, and the first line of it for excerpts.
     """
@@ -41,8 +39,7 @@ class Record:
     excerpt: str
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What one pass over the bytes shows. `plain`: any careful reader agrees on what the file says. `samples`: some
     row of every megabyte by its number, as a hash of its values, to find out whether another reader lost its way.
     """

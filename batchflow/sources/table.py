@@ -1,9 +1,8 @@
 """What every kind of table offers, whatever it is read from, and what a header may be."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from batchflow import files
 from batchflow.errors import DataError, Fault, SetupError
@@ -19,8 +18,7 @@ _LISTED: Final = 10  # names in one note; of more, only the first ones
 _FIRST: Final = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """How a table is to be read. drop_blank: one leading blank of every value is dropped (design.md, "Cells").
     options: whatever else decides how rows are read, such as the sheet. beside: in words, which table was read where
     nobody said which of those in the file.
@@ -34,8 +32,7 @@ class Reading:
     beside: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(NamedTuple):
     """sha256: of the compact JSON array [header, row, row, …] with null for missing, so of what was read and not of
     how it is stored. source_sha256: of the file's bytes; empty where the rows come from no file.
     """

@@ -4,16 +4,14 @@ results of other runs, which a higher layer knows.
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from batchflow import files
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(NamedTuple):
     """The results of a run as parquet files, in order; notes: what is to be said about that run."""
 
     run: str

@@ -1,7 +1,6 @@
 """Where the values of a YAML text stand: any later layer points into the file with them."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from batchflow.errors import Fault
 from batchflow.spec.source_text import SourceText
@@ -10,8 +9,7 @@ from batchflow.spec.yaml_tree import Node
 Loc: TypeAlias = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """A text and the tree that was read from it."""
 
     source: SourceText

@@ -6,8 +6,7 @@ request by itself, after the batch was accepted.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from batchflow.identity import json_bytes
 
@@ -40,8 +39,7 @@ _SAYS_WHAT: Final = ("type", "anyOf", "$ref", "enum", "const")
 _NOT_STRICT: Final = "or write `strict: false` under `answer`"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """What strict mode does not allow at a place of the schema."""
 
     path: Path

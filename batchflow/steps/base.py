@@ -6,7 +6,7 @@ turned into events by the engine, in its main thread.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:  # `status` names steps and makes none
     from batchflow.providers.base import Batch, RemoteFile
@@ -36,8 +36,7 @@ class Step(Protocol[Task_contra, Result_co]):
         """Do it. Raises ProviderRefused (it did not happen) or ProviderDoubt (it may have)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """It happened: exactly one batch is ours."""
 
     batch: "Batch"
@@ -48,8 +47,7 @@ class Absent:
     """It did not happen, for certain."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unsure:
+class Unsure(NamedTuple):
     """Neither is certain. hopeless: waiting cannot tell (another key, a list that shows nothing)."""
 
     reason: str
@@ -59,8 +57,7 @@ class Unsure:
 Reconciliation = Found | Absent | Unsure
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What is known about an intent that is open.
 
     file is the input file as this client sees it now (None: it does not). walks are the list walks since this process

@@ -6,10 +6,9 @@ next run takes the whole ones as they are), `collect.after-event`.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
 from os import SEEK_END
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from batchflow import failpoints, files
 from batchflow.errors import ProviderDoubt, ProviderRefused, ProviderUntrusted, SetupError
@@ -30,8 +29,7 @@ SAME_TRIES: Final = 5  # then a file whose size nobody knows is taken to be all 
 NOT_FOUND: Final = 404
 
 
-@dataclass(frozen=True, slots=True)
-class CollectTask:
+class CollectTask(NamedTuple):
     """An ended batch. expected_lines: answers that the provider says it wrote, None where it does not say. tries counts
     the attempts before this one; patient: what is not there may still come. expires_after: seconds for which the
     provider was told to keep the files.
@@ -50,8 +48,7 @@ class CollectTask:
         return self.output_file_id if kind == "output" else self.error_file_id
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(NamedTuple):
     """A result file on our disk; lost: the provider no longer has it. expiry: what is known of how long it is kept
     there, where that was asked for.
     """
@@ -64,7 +61,7 @@ class Collected:
     expiry: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "expiry" or value is not None}
+        return {name: value for name, value in self._asdict().items() if name != "expiry" or value is not None}
 
 
 class Collect:
@@ -90,7 +87,7 @@ class Collect:
         told = None
         with suppress(ProviderRefused, ProviderDoubt):
             told = self._provider.find_file(file_id)
-        return replace(file, expiry=expiry(task.expires_after, told))
+        return file._replace(expiry=expiry(task.expires_after, told))
 
     def _file(self, task: CollectTask, kind: ResultKind, file_id: str) -> Collected:
         target = self._folder.response(task.shard, kind)

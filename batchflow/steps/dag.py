@@ -3,8 +3,7 @@ every round, with the state of each node read off the journal's fold.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from batchflow.journal.state import Phase, RunState, ShardState
 from batchflow.steps.base import StepName
@@ -32,8 +31,7 @@ _AT_WORK: Final[Mapping[Phase, NodeState]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One step of one shard (shard is empty for build and load); needs names the nodes before it."""
 
     step: StepName

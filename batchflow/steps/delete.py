@@ -10,7 +10,7 @@ next run deletes it again, and is told that it is gone), `delete.after-event`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from batchflow import failpoints
 from batchflow.errors import ProviderDoubt, SetupError
@@ -28,8 +28,7 @@ NEVER_FETCHED: Final = "its answers were never fetched: the provider did not hav
 NOT_HERE: Final = "what is in this run's folder is not what was sent, or fetched"
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteCopy:
+class RemoteCopy(NamedTuple):
     """A file of this run at the provider, as the journal knows it."""
 
     file_id: str

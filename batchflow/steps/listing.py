@@ -1,9 +1,8 @@
 """Walking the provider's list of batches, newest first, without believing that it is in order, complete or honest."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchflow import clock
 from batchflow.providers.base import Batch, BatchProvider, Page
@@ -11,8 +10,7 @@ from batchflow.providers.base import Batch, BatchProvider, Page
 DISORDER: Final = 60.0  # seconds by which neighbours in an honest list may stand the wrong way round
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(NamedTuple):
     """What one walk saw. complete: it went down to its horizon or to the end; began and ended are monotonic seconds.
 
     stuck: the server shows a page again instead of the next one, so that no walk can get further.

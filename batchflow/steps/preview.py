@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count, groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchflow.errors import SpecError, UsageError
 from batchflow.plan.design import Cell
@@ -19,8 +19,7 @@ NAMED: Final = 12  # conditions and ids that an error names
 WINDOW: Final = 16  # rows looked at first
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """rows: ids of rows; empty: any. condition: a condition's text, a part of it (`temperature=0`), or its number;
     empty: any. most: prompts.
     """
@@ -30,8 +29,7 @@ class Wanted:
     most: int = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(NamedTuple):
     """A row under a condition. lines: the request line of each replicate, newline included. cells: what the prompt
     uses of the row, by column.
     """
@@ -45,8 +43,7 @@ class Prompt:
     cells: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(NamedTuple):
     """personal: what the rows that were rendered bring of personal data; there may be more of them than prompts."""
 
     prompts: list[Prompt]

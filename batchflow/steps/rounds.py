@@ -8,9 +8,8 @@ event: written again before anything of the round is sent).
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from batchflow import failpoints
 from batchflow.journal.events import Event
@@ -28,8 +27,7 @@ from batchflow.steps.requests import travels_of
 OWED: Final = (None, False)  # of a line that is asked again because it has no outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """The sizes of the request files to be written."""
 
     requests: int
@@ -53,8 +51,7 @@ def owed_lines(folder: RunFolder, state: RunState) -> Iterator[tuple[ShardState,
             yield shard, _read(folder, shard).run()
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """What would be asked again on purpose: requests with a final outcome, by that outcome, and owed ones, by kind.
     left: owed ones that are left aside, because they ask another model.
     """

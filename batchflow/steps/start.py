@@ -5,8 +5,7 @@ runs and only the provider knows: the next run finds it by the intent's id), `st
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchflow import failpoints
 from batchflow.providers.base import Batch, BatchProvider
@@ -18,8 +17,7 @@ SHA256: Final = "batchflow_sha256"
 SLACK: Final = 3600.0  # seconds by which a batch may look older than its file
 
 
-@dataclass(frozen=True, slots=True)
-class StartTask:
+class StartTask(NamedTuple):
     """intent is the random id that stands in the journal and travels in the batch's metadata; description is the
     user's own word there. expires_after: seconds for which the provider is to keep the answers.
     """

@@ -4,8 +4,7 @@ folder of a new run. Part of building: nothing of it shows before the run is pub
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from batchflow import files
 from batchflow.cost.book import PriceBook
@@ -26,8 +25,7 @@ from batchflow.steps.spending import rates_of, worth_of
 TAKEN_ROUND: Final = 0  # the round whose answers were there before anything was asked
 
 
-@dataclass(frozen=True, slots=True)
-class Prior:
+class Prior(NamedTuple):
     """Another run of the same scope, as it stands."""
 
     folder: RunFolder

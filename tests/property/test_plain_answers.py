@@ -432,7 +432,7 @@ def test_a_line_that_passes_for_plain_where_all_others_are_is_found(root: Path) 
     ),
 )
 def test_sql_and_python_agree_on_what_an_answer_costs(counts: list[tuple[int | None, ...]], steps: list[Any]) -> None:
-    prices = replace(PRICES, input=((0, 1.1), *map(tuple, steps)))
+    prices = PRICES._replace(input=((0, 1.1), *map(tuple, steps)))
     answers = [
         Answer("x", Outcome.ANSWERED, prompt_tokens=a, completion_tokens=b, cached_tokens=c, written_tokens=d)
         for a, b, c, d in counts

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,7 +113,7 @@ def test_a_reader_that_lost_its_way_is_not_believed(tmp_path: Path) -> None:
         return write_exactly()
 
     rows._write_exactly = counted  # type: ignore[method-assign]
-    for wrong in (surveyed, replace(surveyed, samples={1: b"another"}), replace(surveyed, records=4, delimiters=4)):
+    for wrong in (surveyed, surveyed._replace(samples={1: b"another"}), surveyed._replace(records=4, delimiters=4)):
         assert rows.write(wrong)[0] == 2
         (tmp_path / "exact.duckdb").unlink(missing_ok=True)
     assert exact == 2
