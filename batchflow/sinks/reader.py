@@ -149,25 +149,27 @@ class Reader(StoreUser):
         memory with their number. at_first: rows of the first one, where few may be enough; each next one has more.
         """
         self._check(run_id)
+        with explained(self._store.path):
+            shape = views.shape_of(self._store, run_id)
         if at_first:  # without a look at how many there are
-            yield self._part(run_id, 1, at_first)
+            yield self._part(shape, 1, at_first)
         first, last, most, _ = self._walk(run_id)
         step, start = min(most, 8 * (at_first or most)), max(first, 1 + (at_first or 0))
         while start <= last:
             end = min(last, start + step - 1)
-            yield self._part(run_id, start, end)
+            yield self._part(shape, start, end)
             start, step = end + 1, min(most, 8 * step)
 
-    def _part(self, run_id: str, first: int, last: int) -> str:
+    def _part(self, shape: views.Shape, first: int, last: int) -> str:
         """The query of the rows with these numbers; where the run has none of them, of none."""
         with explained(self._store.path):
             least, greatest = self._store.rows(
                 "SELECT coalesce(min(asked), ''), coalesce(max(asked), '') "
                 "FROM (SELECT row_number, run_id, coalesce(asked_as, custom_id) AS asked FROM requests) "
                 "WHERE run_id = ? AND row_number BETWEEN ? AND ?",
-                [run_id, first, last],
+                [shape.run_id, first, last],
             )[0]
-            return views.select_run(self._store, run_id, views.Part(first, last, least, greatest))
+        return views.select_part(shape, views.Part(first, last, least, greatest))
 
     def _walk(self, run_id: str) -> "_Walk":
         with explained(self._store.path):

@@ -50,9 +50,13 @@ class Part(NamedTuple):
     greatest: str
 
 
-def select_run(store: Store, run_id: str, part: Part | None = None) -> str:
-    """The results of a run, or of a part of it, in input order."""
-    shape = _shape(store, run_id)
+def select_run(store: Store, run_id: str) -> str:
+    """The results of a run in input order."""
+    return select_part(shape_of(store, run_id), None)
+
+
+def select_part(shape: "Shape", part: Part | None) -> str:
+    """The same of a part of a run."""
     return f"{_select(shape, shape.columns, part)} ORDER BY {INPUT_ORDER}"
 
 
@@ -69,7 +73,7 @@ def current_runs(store: Store) -> list[str]:
 
 def _current(store: Store) -> str:
     present = runs_with(store, DATA)
-    shapes = [_shape(store, run_id) for run_id in current_runs(store) if run_id in present]
+    shapes = [shape_of(store, run_id) for run_id in current_runs(store) if run_id in present]
     if not shapes:
         return f"SELECT {', '.join((*_HEAD, *_MODEL, *_ANSWER, *_TAIL))} {REQUESTS} WHERE false"
     shapes = _told_apart(shapes)
@@ -96,7 +100,8 @@ class Shape(NamedTuple):
     model: bool  # whether it varies
 
 
-def _shape(store: Store, run_id: str) -> Shape:
+def shape_of(store: Store, run_id: str) -> Shape:
+    """What the tables have of a run."""
     stored = {schema: columns_of(store, schema, run_id) for schema in KEYS}
     factors = [column for column in stored[FACTORS] if column.name.lower() != MODEL]
     names = [[column.name for column in columns] for columns in (stored[DATA], factors, stored[ANSWERS])]
