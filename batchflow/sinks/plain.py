@@ -20,7 +20,7 @@ from batchflow.sinks.model import BatchRow
 from batchflow.sources.database import literal, pattern
 
 _MEMORY: Final = 256_000_000  # bytes; what reads JSON holds some buffers of the longest line that it takes
-_BUFFER: Final = 1_000_000  # bytes
+_LINES_AT_ONCE: Final = 100
 _LONGEST: Final = 16_000_000  # bytes of a line; with a longer one, the shard is read line by line
 _LINES: Final = f"format = 'newline_delimited', compression = 'none', maximum_object_size = {_LONGEST}"
 # What is of another kind than here, and a field that stands twice, is an error of the whole file.
@@ -117,13 +117,12 @@ def _read(path: Path, *, raw: bool) -> str:
 
 def _without(path: Path, odd: Collection[int], target: Path) -> Path:
     """A copy of a file without some of its lines."""
-    before = 0
-    with path.open("rb", _BUFFER) as lines, target.open("wb", _BUFFER) as copy:
-        for number in sorted(odd):
-            copy.writelines(islice(lines, number - before - 1))
-            next(lines, None)
-            before = number
-        copy.writelines(lines)
+    copy, left_out = files.SpoolFile(target), frozenset(odd)
+    with path.open("rb") as lines:
+        kept = (line for number, line in enumerate(lines, start=1) if number not in left_out)
+        while some := b"".join(islice(kept, _LINES_AT_ONCE)):
+            copy.write(some)
+    copy.close()
     return target
 
 
