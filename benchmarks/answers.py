@@ -32,6 +32,7 @@ _USAGE: Final = {
 _CHOICES: Final = ("kawaii", "cubs", "futuristic")
 _REFUSAL: Final = "I'm sorry, but I can't help with that."
 _HOLE = "@@"
+_SAID: Final = b'"refusal": null'  # in an answer, not in an error
 
 
 def _write(path: Path, lines: list[bytes]) -> dict[str, Any]:
@@ -39,7 +40,8 @@ def _write(path: Path, lines: list[bytes]) -> dict[str, Any]:
     whole = b"".join(lines)
     path.write_bytes(whole)
     sha256 = hashlib.sha256(whole).hexdigest()
-    return {"name": path.name, "bytes": len(whole), "lines": len(lines), "sha256": sha256, "lost": False}
+    odd = [number for number, line in enumerate(lines, start=1) if _SAID not in line or not line.endswith(b"}\n")]
+    return {"name": path.name, "bytes": len(whole), "lines": len(lines), "sha256": sha256, "lost": False, "odd": odd}
 
 
 def _line(status: int, body: dict[str, Any]) -> str:
@@ -160,7 +162,7 @@ def _life(
         "collected",
         batch_id=batch,
         files=list(files.values()),
-        account={"final": final, "owed": {}, **lines, "plain": final["answered"], "plain_raw": final["answered"]},
+        account={"final": final, "owed": {}, **lines, "plain": final["answered"]},
         cost={"usd": 0.0, "unpriced": 0, **tokens, "prices": free, "source": "simulated"},
     )
 

@@ -52,7 +52,7 @@ class CollectLane:
         del now
         shard: ShardState = call.subject
         shared = self._shared
-        account, cost = self._count(shard, [file.name for file in result])
+        account, odd, cost = self._count(shard, [file.name for file in result])
         batch_id = "" if shard.batch is None else shard.batch.batch_id
         shared.run.record(
             [
@@ -61,7 +61,7 @@ class CollectLane:
                     StepName.COLLECT,
                     "collected",
                     batch_id=batch_id,
-                    files=[file.to_json() for file in result],
+                    files=[file.to_json() | odd.get(file.name, {}) for file in result],
                     account=account.to_json(),
                     **cost,
                 )
@@ -74,15 +74,20 @@ class CollectLane:
             shared.lost += 1
             shared.say(f"{shard.name}: the provider no longer has a result file of {batch_id}; its rows stay owed")
 
-    def _count(self, shard: ShardState, names: list[str]) -> tuple[Account, dict[str, Any]]:
-        """What the answers come to, and what they have cost, where that is counted."""
+    def _count(self, shard: ShardState, names: list[str]) -> tuple[Account, dict[str, Any], dict[str, Any]]:
+        """What the answers come to; which lines of each file are not of the usual kind; and what the answers have cost,
+        where that is counted.
+        """
         folder, book = self._shared.run.folder, self._shared.settings.prices
-        reading = read_shard(folder, shard.round, shard.number, names)
+        reading, cost = read_shard(folder, shard.round, shard.number, names), {}
         if book is None:
-            return reading.run().account, {}
-        apart = 1 < len(self._shared.run.plan.conditions) <= MANY
-        cost = price_answers(reading, rates_of(folder, shard.round, shard.number, book), apart=apart)
-        return reading.account, {"cost": cost}
+            reading.run()
+        else:
+            apart = 1 < len(self._shared.run.plan.conditions) <= MANY
+            rates = rates_of(folder, shard.round, shard.number, book)
+            cost = {"cost": price_answers(reading, rates, apart=apart)}
+        odd = (reading.odd_lines() or {}) if shard.round == 1 else {}  # later rounds are read line by line anyway
+        return reading.account, {name: {"odd": numbers} for name, numbers in odd.items()}, cost
 
     def failed(self, call: Call, error: Failure, now: float) -> None:
         shard: ShardState = call.subject

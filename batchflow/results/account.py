@@ -29,7 +29,6 @@ class Account:
     unreadable: int = 0  # lines that are no result at all
     out_of_money: int = 0  # rows that failed because the account ran dry
     plain: int = 0  # of the final ones, those that may be read by the file; told of a shard, not of a run
-    plain_raw: int = 0  # of these, those whose bodies may be, too; told where bodies are stored
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -80,14 +79,13 @@ class Account:
             "unreadable": self.unreadable,
             "out_of_money": self.out_of_money,
             **({"plain": self.plain} if self.plain else {}),
-            **({"plain_raw": self.plain_raw} if self.plain_raw else {}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        # older journals lack `conflicting`, `plain` and `plain_raw`; others stand only where something was asked again
+        # older journals lack `conflicting` and `plain`; others stand only where something was asked again
         counts = {name: value[name] for name in ("doubled", "unknown", "unreadable", "out_of_money")}
-        counts |= {name: value.get(name, 0) for name in ("retaken", "conflicting", "plain", "plain_raw")}
+        counts |= {name: value.get(name, 0) for name in ("retaken", "conflicting", "plain")}
         final, owed = Counter(value["final"]), Counter(value["owed"])
         replaced, kept = (Counter(value.get(name, {})) for name in ("replaced", "kept"))
         return cls(final, owed, replaced, kept, **counts)
@@ -118,9 +116,9 @@ class Reading:
 
     judge: what makes an answer of a line. serves: how many requests a line answers, where it is not one. earlier: the
     final outcome that a request had before it was asked again. raw: each answer carries its line. looked_at: which
-    records are read at all. ordinals: the same by their place in each file; files that it leaves out are not read.
-    Iterate once; `account`, `owed`, `kept` and `unreadable` are complete afterwards. Memory is bounded by the shard,
-    never by the run.
+    records are read at all. numbers: the same by the number of their line; files that it leaves out are not read.
+    Iterate once; `account`, `owed`, `kept`, `unreadable` and `odd_lines` are complete afterwards. Memory is bounded by
+    the shard, never by the run.
     """
 
     def __init__(
@@ -133,11 +131,12 @@ class Reading:
         earlier: Mapping[str, Earlier] | None = None,
         raw: bool = False,
         looked_at: Callable[[bytes], bool] | None = None,
-        ordinals: Mapping[Path, Collection[int]] | None = None,
+        numbers: Mapping[Path, Collection[int]] | None = None,
     ) -> None:
         self._open = dict.fromkeys(expected)  # in the shard's order; the outcome-less ones are left at the end
         self._paths, self._judge, self._raw = paths, judge, raw
-        self._looked_at, self._ordinals = looked_at, ordinals
+        self._looked_at, self._numbers = looked_at, numbers
+        self._odd: dict[str, list[int]] = {path.name: [] for path in paths}
         self.serves = serves or {}
         self._earlier = earlier or {}
         self._said: dict[str, int] = {}  # the model's word on a request, as a hash
@@ -149,7 +148,7 @@ class Reading:
 
     def __iter__(self) -> Iterator[Answer]:
         for path in self._paths:
-            for number, record in picked(path, None if self._ordinals is None else self._ordinals.get(path, ())):
+            for number, record in picked(path, None if self._numbers is None else self._numbers.get(path, ())):
                 if self._looked_at is not None and not self._looked_at(record):
                     continue
                 judged = self._judge(record)
@@ -157,12 +156,19 @@ class Reading:
                     self._lay_aside(path, number, record)
                     continue
                 answer = self._take(judged._replace(raw=record) if self._raw else judged)
+                if answer is None or not answer.plain:
+                    self._odd[path.name].append(number)
                 if answer is not None:
                     yield answer
         yield from self._settle()
 
+    def odd_lines(self) -> Mapping[str, Sequence[int]] | None:
+        """The numbers of the lines that cannot be read by the file, by its name; None where these are most."""
+        return self._odd if self.account.plain > sum(map(len, self._odd.values())) else None
+
     def _lay_aside(self, path: Path, number: int, record: bytes) -> None:
         self.account.unreadable += 1
+        self._odd[path.name].append(number)
         self.unreadable.append(Unreadable(path.name, number, record[:SHOWN], fault(record)))
 
     def _take(self, answer: Answer) -> Answer | None:
@@ -191,7 +197,6 @@ class Reading:
         self.account.conflicting += earlier is not None and not earlier.owed
         self._count_final(answer)
         self.account.plain += answer.plain
-        self.account.plain_raw += answer.plain_raw
         self._said[answer.custom_id] = _word(answer)
         del self._open[answer.custom_id]
 

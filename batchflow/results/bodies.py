@@ -4,10 +4,13 @@ import json
 import re
 from typing import Any, Final
 
-from batchflow.plan.bodies import MOST_BEYOND, OTHERWISE
 from batchflow.results.reading import members
 
-_OTHERWISE: Final = re.compile(OTHERWISE)
+# A control character, or half a pair; an escape beyond those of one letter; a number that may have an exponent, or more
+# digits than a whole number of 64 bits.
+_OTHERWISE: Final = re.compile("[\x7f\ud800-\udfff]|\\\\u|[:,\\[]-?(?:0\\.0000|[0-9]{17}|[0-9.]+e)")
+_STRICT: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_NAMES: Final = json.JSONDecoder(object_pairs_hook=members)
 
 
 def is_plain(record: bytes, body: Any) -> bool:
@@ -15,12 +18,7 @@ def is_plain(record: bytes, body: Any) -> bool:
     does, only the last value is known here.
     """
     try:
-        text = _write(body)
         _NAMES.decode(record.decode())
+        return _OTHERWISE.search(_STRICT.encode(body)) is None
     except ValueError:  # a number beyond all; half characters; a name twice
         return False
-    return _OTHERWISE.search(text) is None and (text.isascii() or len(text.encode()) <= len(text) + MOST_BEYOND)
-
-
-_write: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_NAMES: Final = json.JSONDecoder(object_pairs_hook=members)

@@ -28,7 +28,7 @@ class Judge:
             return answer
         if self.typed is not None:
             answer = self.typed(answer)
-        return answer._replace(plain_raw=is_plain(record, answer.parsed)) if self.raw and answer.plain else answer
+        return answer._replace(plain=is_plain(record, answer.parsed)) if self.raw and answer.plain else answer
 
 
 def judge_of(plan: Plan) -> Judge:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -46,15 +47,26 @@ def records(path: Path) -> Iterator[tuple[int, bytes]]:
     """Line number (from 1) and bytes of each record, split at the line feed alone: models emit U+2028 and its kin."""
     with path.open("rb") as handle:  # a binary file iterates over \n, nothing else
         for number, line in enumerate(handle, start=1):
-            record = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
-            if record:
+            if record := _record(number, line):
                 yield number, record
 
 
-def picked(path: Path, ordinals: Collection[int] | None) -> Iterator[tuple[int, bytes]]:
-    """Some of the records, by their place among all (from 0); None: every one."""
-    every = records(path)
-    return every if ordinals is None else (each for ordinal, each in enumerate(every) if ordinal in ordinals)
+def picked(path: Path, numbers: Collection[int] | None) -> Iterator[tuple[int, bytes]]:
+    """Some of the records, by the numbers of their lines; None: every one."""
+    if numbers is None:
+        yield from records(path)
+        return
+    before = 0
+    with path.open("rb") as handle:
+        for number in sorted(numbers):
+            line = next(islice(handle, number - before - 1, None), b"")
+            if record := _record(number, line):
+                yield number, record
+            before = number
+
+
+def _record(number: int, line: bytes) -> bytes:
+    return line.removeprefix(_BOM).strip() if number == 1 else line.strip()
 
 
 def of_rows(chosen: Callable[[int], bool]) -> Callable[[bytes], bool]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from batchflow.results.reading import text
+
 
 class Outcome(StrEnum):
     """Final, unless listed in OWED; an `error` is either, its answer says which."""
@@ -47,7 +49,7 @@ class Answer(NamedTuple):
     is the length of the one vector that content holds as JSON; parsed is the body's value.
 
     typed: the values of the run's answer columns in their order, where the answer has any. plain: that what reads lines
-    by the file sees in this one what is here (sinks/plain.py); plain_raw: in its body's text, too.
+    by the file sees in this one what is here (sinks/plain.py), in its body's text, too, where bodies are stored.
     """
 
     custom_id: str
@@ -73,12 +75,13 @@ class Answer(NamedTuple):
     raw: bytes | None = None  # the record as it came, only where it was asked for
     typed: tuple[Any, ...] | None = None
     plain: bool = False
-    plain_raw: bool = False
 
     @property
     def body(self) -> str | None:
-        """The body's JSON text; few ask for it."""
-        return None if self.parsed is None else json.dumps(self.parsed, separators=(",", ":"))
+        """The body's JSON text, its characters as they are, but for half ones; few ask for it."""
+        if self.parsed is None:
+            return None
+        return text(json.dumps(self.parsed, ensure_ascii=False, separators=(",", ":")))
 
     @property
     def out_of_money(self) -> bool:

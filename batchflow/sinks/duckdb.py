@@ -18,12 +18,12 @@ from batchflow.sinks import factors, layout, plain, vectors, views
 from batchflow.sinks.connection import StoreUser, explained, open_for_writing
 from batchflow.sinks.layout import DATA, FACTORS, KEYS, Layout, run_table
 from batchflow.sinks.model import BadLine, BatchRow, ResponseRow, Rest, RunRow
-from batchflow.sinks.plain import Places, PlainShard, ResultFile
+from batchflow.sinks.plain import PlainShard, ResultFile
 from batchflow.sinks.values import Storer, chunks
 from batchflow.sources.database import identifier, parquet
 from batchflow.sources.maps import asked_as
 
-__all__ = ["BadLine", "BatchRow", "Places", "PlainShard", "ResponseRow", "Rest", "ResultFile", "RunRow", "Sink"]
+__all__ = ["BadLine", "BatchRow", "PlainShard", "ResponseRow", "Rest", "ResultFile", "RunRow", "Sink"]
 
 LOADING: Final = "loading"  # state of a run from `begin` or a shard on, until `set_run` says what it is now
 UNSENT: Final = "unsent"
@@ -87,11 +87,11 @@ class Sink(StoreUser):
         with self._loading(run_id, batch):
             return self._put(run_id, batch, read)
 
-    def load_files(self, shard: PlainShard, rest: Callable[[Places, Collection[str]], Rest]) -> int | None:
+    def load_files(self, shard: PlainShard, rest: Callable[[Iterable[str]], Rest]) -> int | None:
         """The same of a shard of round 1, its plain answers by the file. None, and nothing changed, where that cannot
         be: then it has to be read line by line.
 
-        rest: what comes of the lines in these places, once the answers to the requests given with them are there.
+        rest: what comes of the odd lines, given the requests that have no answer by then.
         """
         for sifted in (False, True)[shard.unreadable > 0 :]:
             # what DuckDB says of a damaged line is damaged itself
@@ -111,20 +111,23 @@ class Sink(StoreUser):
             failpoints.hit("load.before-commit")
         failpoints.hit("load.after-commit")
 
-    def _put_files(self, shard: PlainShard, rest: Callable[[Places, Collection[str]], Rest], *, sifted: bool) -> int:
+    def _put_files(self, shard: PlainShard, rest: Callable[[Iterable[str]], Rest], *, sifted: bool) -> int:
         """Part of the caller's transaction."""
-        others, batch = plain.insert(self._store, shard, sifted=sifted), shard.batch
+        plain.insert(self._store, shard, sifted=sifted)
+        batch = shard.batch
         self._store.rows(
             "UPDATE requests SET owed = NULL, last_round = ? WHERE run_id = ? AND shard = ? "
             "AND coalesce(last_round, ?) <= ?",
             [batch.round, shard.run_id, batch.shard, batch.round, batch.round],
         )
-        if shard.whole and not others:
+        if shard.whole and not any(file.odd for file in shard.files):
             return shard.plain
-        taken = self._store.rows(
-            "SELECT custom_id FROM responses WHERE run_id = ? AND batch_id = ?", [shard.run_id, batch.batch_id]
+        left = self._store.rows(
+            "SELECT custom_id FROM requests q WHERE run_id = ? AND shard = ? AND NOT EXISTS (FROM responses a "
+            "WHERE a.run_id = q.run_id AND a.batch_id = ? AND a.custom_id = q.custom_id) ORDER BY line",
+            [shard.run_id, batch.shard, batch.batch_id],
         )
-        return shard.plain + self._put(shard.run_id, batch, rest(others, {custom_id for (custom_id,) in taken}))
+        return shard.plain + self._put(shard.run_id, batch, rest(custom_id for (custom_id,) in left))
 
     def _put(self, run_id: str, batch: BatchRow, read: Rest) -> int:
         """What was read line by line; part of the caller's transaction."""

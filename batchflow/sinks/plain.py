@@ -2,24 +2,25 @@
 
 What is plain, the parser that reads line by line has said when the files were collected (`plain` of an account). Here
 every plain line is taken, for no condition excludes one; and nothing else, or the numbers differ: then the shard is
-read line by line. Lines that are left are told by their place, for that parser.
+read line by line. The other lines, whose numbers were kept, are left to that parser.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from batchflow import files
 from batchflow.cost.rates import Prices, Steps
 from batchflow.errors import SinkError, known_secrets
 from batchflow.plan.answer_types import AnswerPlan
-from batchflow.plan.bodies import MOST_BEYOND, OTHERWISE
 from batchflow.sinks import answers
 from batchflow.sinks.connection import Store
 from batchflow.sinks.model import BatchRow
 from batchflow.sources.database import literal, pattern
 
 _MEMORY: Final = 256_000_000  # bytes; what reads JSON holds some buffers of the longest line that it takes
+_LINES_AT_ONCE: Final = 100
 _LONGEST: Final = 16_000_000  # bytes of a line; with a longer one, the shard is read line by line
 _LINES: Final = f"format = 'newline_delimited', compression = 'none', maximum_object_size = {_LONGEST}"
 # What is of another kind than here, and a field that stands twice, is an error of the whole file.
@@ -37,28 +38,19 @@ _PARTS: Final = (
 _PLAIN: Final = (
     "status = 200 AND choice.finish_reason = 'stop' AND choice.message.content <> '' AND choice.message.refusal IS NULL"
 )
-_ALIKE: Final = f" AND NOT regexp_matches(text, {literal(OTHERWISE)}) AND strlen(text) <= length(text) + {MOST_BEYOND}"
 _CONTENT: Final = "choice.message.content"
 _INPUT: Final = "usage.prompt_tokens"
 _OUTPUT: Final = "usage.completion_tokens"
 _CACHED: Final = "usage.prompt_tokens_details.cached_tokens"
 _WRITTEN: Final = "usage.prompt_tokens_details.cache_write_tokens"
 _REASONING: Final = "usage.completion_tokens_details.reasoning_tokens"
-# the text of a body as our JSON writer has it: each character of another kind, by its number
-_ESCAPED: Final = (
-    "CASE WHEN strlen(text) = length(text) THEN text ELSE list_reduce(list_distinct(regexp_extract_all("
-    "text, '[^ -~]')), lambda whole, c: replace(whole, c, printf('\\u%04x', unicode(c))), text) END"
-)
-
-
-Places: TypeAlias = Mapping[Path, Collection[int]]  # of lines in files, from 0
 
 
 class ResultFile(NamedTuple):
-    """A file of a shard's answers; lines that are blank do not count."""
+    """A file of a shard's answers. odd: the numbers of the lines that are not plain, from 1."""
 
     path: Path
-    lines: int
+    odd: Sequence[int]
 
 
 class PlainShard(NamedTuple):
@@ -79,36 +71,27 @@ class PlainShard(NamedTuple):
     raw: bool
 
 
-def insert(store: Store, shard: PlainShard, *, sifted: bool) -> Places:
-    """Put the plain answers into the tables; part of the caller's transaction. Returns the places of the other lines.
-    sifted: look first for lines that are no JSON, which DuckDB takes for an error. Errors: SinkError, and DuckDB's.
+def insert(store: Store, shard: PlainShard, *, sifted: bool) -> None:
+    """Put the plain answers into the tables; part of the caller's transaction. sifted: out of copies without the odd
+    lines, some of which DuckDB takes for an error. Errors: SinkError, and DuckDB's.
     """
     store.make_room(_MEMORY)
-    found, others = 0, {}
-    where = _PLAIN + _ALIKE * shard.raw
-    where += answers.conditions(shard.answer, _CONTENT) if shard.invalid else ""
+    found = 0
+    where = _PLAIN + (answers.conditions(shard.answer, _CONTENT) if shard.invalid else "")
     with files.scratch_folder() as scratch:
-        for file in shard.files:
-            bad = _malformed(store, file) if sifted else []
-            path = _without(store, file.path, scratch / file.path.name) if bad else file.path
-            lines = _read(path, raw=shard.raw)
-            taken = _take(store, shard, lines, where)
-            found += taken
-            if taken < file.lines:
-                whole = file.lines - len(bad)
-                odd = _odd(store, lines, where, whole) if taken < whole else []
-                others[file.path] = frozenset(bad + _placed(odd, bad))
+        for path, odd in shard.files:
+            plain = _without(path, odd, scratch / path.name) if sifted and odd else path
+            found += _take(store, shard, _read(plain, raw=shard.raw), where)
     if found != shard.plain:
         raise SinkError(f"{shard.run_id}: {found} answers are plain, not {shard.plain}")
     if shard.answer is not None:
         answers.extract(store, shard.run_id, shard.batch, shard.answer)
-    return others
 
 
 def _take(store: Store, shard: PlainShard, lines: str, where: str) -> int:
     """Nothing that holds a secret is taken."""
     secrets = {f"secret_{number}": value for number, value in enumerate(known_secrets())}
-    body = _ESCAPED if shard.raw else "NULL"
+    body = "text" if shard.raw else "NULL"
     said = answers.as_said(shard.answer, _CONTENT) if secrets else ""
     texts = f"concat({_CONTENT}, model, fingerprint{said}, {body})"
     safe = "".join(f" AND NOT contains({texts}, ${name})" for name in secrets)
@@ -132,45 +115,15 @@ def _read(path: Path, *, raw: bool) -> str:
     return f"(SELECT {_PARTS}, text FROM (SELECT {values} FROM {lines} OFFSET 0))"
 
 
-def _odd(store: Store, lines: str, where: str, count: int) -> list[int]:
-    """The places of the lines that are not plain, from 0."""
-    return _places(store, f"SELECT row_number() OVER () - 1 AS place, {where} AS plain FROM {lines}", "plain", count)
-
-
-def _malformed(store: Store, file: ResultFile) -> list[int]:
-    """The places of the lines that are no JSON."""
-    numbered = f"SELECT row_number() OVER () - 1 AS place, json IS NOT NULL AS whole FROM {_objects(file.path)}"
-    return _places(store, numbered, "whole", file.lines)
-
-
-def _places(store: Store, numbered: str, but: str, lines: int) -> list[int]:
-    counted, places = store.rows(
-        f"SELECT count(*), coalesce(list(place ORDER BY place) FILTER ({but} IS NOT TRUE), []) FROM ({numbered})"
-    )[0]
-    if counted != lines:
-        raise SinkError(f"{counted} lines were found, not {lines}")
-    return list(places)
-
-
-def _objects(path: Path) -> str:
-    return f"read_json_objects({literal(pattern(path))}, hive_partitioning = false, ignore_errors = true, {_LINES})"
-
-
-def _without(store: Store, path: Path, target: Path) -> Path:
-    """A copy of a file without the lines that are no JSON."""
-    as_is = "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER ''"
-    store.rows(f"COPY (SELECT json FROM {_objects(path)} WHERE json IS NOT NULL) TO {literal(str(target))} ({as_is})")
+def _without(path: Path, odd: Collection[int], target: Path) -> Path:
+    """A copy of a file without some of its lines."""
+    copy, left_out = files.SpoolFile(target), frozenset(odd)
+    with path.open("rb") as lines:
+        kept = (line for number, line in enumerate(lines, start=1) if number not in left_out)
+        while some := b"".join(islice(kept, _LINES_AT_ONCE)):
+            copy.write(some)
+    copy.close()
     return target
-
-
-def _placed(places: Sequence[int], left_out: Sequence[int]) -> list[int]:
-    """Places in a copy as places in the file of which some lines were left out."""
-    kept, before = [], 0
-    for place in places:
-        while before < len(left_out) and left_out[before] <= place + before:
-            before += 1
-        kept.append(place + before)
-    return kept
 
 
 def cost_in_sql(prices: Prices | None) -> str:

@@ -186,15 +186,15 @@ def read_shard(
     *,
     raw: bool = False,
     chosen: Callable[[int], bool] | None = None,
-    ordinals: Mapping[Path, Collection[int]] | None = None,
-    taken: Collection[str] = (),
+    numbers: Mapping[Path, Collection[int]] | None = None,
+    expected: Iterable[str] | None = None,
 ) -> Reading:
     """A pass over the answers of a collected shard, from the files named in its event. raw: each carries its line.
-    chosen: only those to these rows. ordinals: only these records of each file, where those of the requests `taken` are
-    read already.
+    chosen: only those to these rows. numbers: only these lines of each file, which are for the requests `expected`.
     """
     paths = [folder.responses / name for name in names]
-    expected = (name for name in shard_ids(folder.shard(shard_name(round_, shard))) if name not in taken)
+    if expected is None:
+        expected = shard_ids(folder.shard(shard_name(round_, shard)))
     plan = read_plan(folder.manifest)
     judge: Callable[[bytes], Answer | None] = judge_of(plan)
     if round_ == 0:
@@ -208,5 +208,5 @@ def read_shard(
         earlier = {name: Earlier(*each) for name, each in earlier_outcomes(folder.map(round_), shard).items()}
     there = [path for path in paths if path.exists()]
     return Reading(
-        expected, there, judge, serves=serves, earlier=earlier, raw=raw, looked_at=looked_at, ordinals=ordinals
+        expected, there, judge, serves=serves, earlier=earlier, raw=raw, looked_at=looked_at, numbers=numbers
     )

@@ -3,7 +3,7 @@
 Crash windows: `load.before-commit`, `load.after-commit` (each shard is one transaction: there or not there).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,14 +11,13 @@ from typing import Any, Final
 from batchflow.errors import BatchflowError, SinkError
 from batchflow.journal.state import IN_FLIGHT, Phase, RunState, ShardState
 from batchflow.plan.folder import RunFolder
-from batchflow.plan.model import Plan
+from batchflow.plan.model import Plan, read_plan
 from batchflow.results.account import Account, Reading, Unreadable
 from batchflow.results.outcome import Answer, Outcome
 from batchflow.sinks.duckdb import (
     TAKEN,
     BadLine,
     BatchRow,
-    Places,
     PlainShard,
     ResponseRow,
     Rest,
@@ -99,13 +98,14 @@ class Loader:
         batch, read = _batch_row(shard), _Reader(self.folder, self._plan, shard, names)
         count = self._plain(shard, account)
         if count:
-            files = [ResultFile(self.folder.responses / file["name"], file["lines"]) for file in collected["files"]]
-            whole = not account.owed.total() and not account.unreadable
+            there = [file for file in collected["files"] if not file["lost"]]
+            files = [ResultFile(self.folder.responses / file["name"], file["odd"]) for file in there]
             plain = PlainShard(
-                self._plan.run, batch, files, count, account.unreadable, account.final[Outcome.INVALID], whole,
+                self._plan.run, batch, files, count, account.unreadable, account.final[Outcome.INVALID],
+                account.final.total() == count and not account.owed.total(),
                 prices_kept(shard), self._plan.answer, self._plan.raw,
             )  # fmt: skip
-            rows = sink.load_files(plain, partial(read.rest, account, count))
+            rows = sink.load_files(plain, partial(read.rest, account, {file.path: file.odd for file in files}))
             if rows is not None:
                 return rows
         return sink.load_shard(self._plan.run, batch, read.every())
@@ -113,13 +113,14 @@ class Loader:
     def _plain(self, shard: ShardState, account: Account) -> int:
         """How many of a shard's answers may be read by the file, each the one answer to its request.
 
-        An account that was counted by an earlier version does not say; nor does one of bodies, where they were not to
-        be stored.
+        What was collected by an earlier version does not say which lines they are; and they are other ones where bodies
+        were to be stored and are no more, or the other way round.
         """
         asked_once = shard.round == 1 and self._plan.endpoint == CHAT and self._plan.duplicates != "share"
-        if not asked_once or account.doubled or account.unknown:
+        told = all("odd" in file or file["lost"] for file in (shard.collected or {})["files"])
+        if not (asked_once and told) or account.doubled or account.unknown or not account.plain:
             return 0
-        return account.plain_raw if self._plan.raw else account.plain
+        return account.plain if self._plan.raw == read_plan(self.folder.manifest).raw else 0
 
     def _run_row(self, state: RunState) -> RunRow:
         account = account_of(state)
@@ -164,19 +165,18 @@ class _Reader:
     def every(self) -> Rest:
         return self._read(read_shard(self._folder, self._shard.round, self._shard.number, self._names))
 
-    def rest(self, account: Account, plain: int, places: Places, taken: Collection[str]) -> Rest:
-        """Only the lines in these places, once the answers to the requests `taken`, so many, are in the table. Raises
-        SinkError where both together are not what was counted.
+    def rest(self, account: Account, odd: Mapping[Path, Sequence[int]], expected: Iterable[str]) -> Rest:
+        """Only the odd lines of each file, once the plain answers are in the table, to the requests that are left then.
+        Raises SinkError where both together are not what was counted.
         """
         shard = self._shard
-        reading = read_shard(self._folder, shard.round, shard.number, self._names, ordinals=places, taken=taken)
+        reading = read_shard(self._folder, shard.round, shard.number, self._names, numbers=odd, expected=expected)
 
         def owed() -> Mapping[str, str]:
             here = reading.account
-            here.final[Outcome.ANSWERED] += plain
-            # with a plain line left, another one was taken in its place
-            found = (+here.final, here.owed, here.unreadable, here.plain_raw if self._raw else here.plain)
-            if found != (+account.final, account.owed, account.unreadable, 0):
+            here.final[Outcome.ANSWERED] += account.plain
+            # an odd line that was taken in place of a plain one leaves a request without an answer here
+            if (+here.final, here.owed, here.unreadable) != (+account.final, account.owed, account.unreadable):
                 raise SinkError(f"{shard.name}: the answers are not as they were counted")
             return reading.owed
 

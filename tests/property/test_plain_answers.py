@@ -220,14 +220,17 @@ def collected(made: Made, number: int, parts: list[list[Line]], end: bytes) -> t
         path.write_bytes(b"\n".join(encoded(line, ids[line.row - 1]) for line in some) + (end if some else b""))
         records = sum(1 for line in path.read_bytes().split(b"\n") if line.strip())
         described.append({"name": path.name, "lines": records, "sha256": files.sha256_of(path), "lost": False})
-    account = read_shard(made.folder, 1, number, [file["name"] for file in described]).run().account.to_json()
+    reading = read_shard(made.folder, 1, number, [file["name"] for file in described]).run()
+    account = reading.account.to_json()
+    if (odd := reading.odd_lines()) is not None:
+        described = [file | {"odd": odd[file["name"]]} for file in described]
     cost = {"usd": 0.0, "unpriced": 0, "prompt_tokens": 0, "completion_tokens": 0, "prices": PRICES.to_json()}
     return tuple(  # type: ignore[return-value]
         ShardState(
             1, number, ROWS, 0, "", ROWS, batches=[BatchState(f"batch_{number}", ended=True)],
             collected={"files": described, "account": account | told, "cost": cost},
         )
-        for told in ({"plain": 0, "plain_raw": 0}, {})
+        for told in ({"plain": 0}, {})
     )  # fmt: skip
 
 
@@ -364,9 +367,16 @@ def test_odd_bodies_do_not_slow_down_the_others(root: Path) -> None:
 
 
 def test_a_name_twice_in_a_body_is_told(root: Path) -> None:
+    """And does not slow down the others."""
     twice = replace(with_more(2, "x"), change="twice in a body")
-    slow, fast, how = loaded_both_ways(root, [[[line_of(1), twice]]], None, raw=True)
-    assert (fast, how) == (slow, ["left"])
+    slow, fast, how = loaded_both_ways(root, [[[line_of(1), twice, line_of(3)]]], None, raw=True)
+    assert (fast, how) == (slow, ["by the file"])
+
+
+def test_where_most_lines_are_odd_none_is_read_by_the_file(root: Path) -> None:
+    odd = [line_of(2, finish="length"), line_of(3, finish="length")]
+    slow, fast, how = loaded_both_ways(root, [[[line_of(1), *odd]]], None)
+    assert (fast, how) == (slow, ["not tried"])
 
 
 def test_a_secret_in_a_body_is_taken_out(root: Path) -> None:
@@ -421,7 +431,7 @@ def test_one_line_is_not_taken_in_place_of_another(root: Path) -> None:
 def test_a_line_that_passes_for_plain_where_all_others_are_is_found(root: Path) -> None:
     number = Line(ROWS, record("yes", "stop", 5, None, {}), "")
     slow, fast, how = loaded_both_ways(root, [[[*map(line_of, range(1, ROWS)), number]]], None)
-    assert (fast, how) == (slow, ["left"])
+    assert (fast, how) == (slow, ["by the file"])
 
 
 @settings(max_examples=50, deadline=None)
