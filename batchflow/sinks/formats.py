@@ -77,9 +77,9 @@ def write_json(store: Store, queries: Iterable[str], scratch: Path, target: Bina
 
 def write_parquet(store: Store, queries: Iterable[str], scratch: Path, target: Path, *, group: int) -> None:
     """One file with typed columns, nested values nested. group: how many rows to hold in memory together."""
+    store.rows("SET threads = 1")  # each thread holds row groups; of a part, two have little to share
     files = ", ".join(literal(pattern(file)) for file in parquet_parts(store, queries, scratch))
     rows = f"SELECT * FROM read_parquet([{files}], hive_partitioning=false)"
-    store.rows("SET threads = 1")  # each thread holds row groups
     _copy(store, rows, target, f"FORMAT parquet, ROW_GROUP_SIZE {max(_LEAST_GROUP, group)}")
     store.rows(f"SET threads = {THREADS}")
 
