@@ -91,7 +91,7 @@ def scope_of(provider: str, host: str, *, responder: str = "", responder_version
 def request_key(scope: str, endpoint: str, body_sha256: str, draw: int) -> str:
     """Identity of what is bought: sha256 over scope, endpoint, the hash of the body bytes, and the draw (from 1).
 
-    `REQUEST_KEY_SQL` is the same definition for a whole table of requests.
+    `KEY` in sources/maps.py is the same definition for a whole table of requests.
     """
     return sha256_hex(f"{IDENTITY_VERSION}\n{scope}\n{endpoint}\n{body_sha256}\n{draw}".encode())
 

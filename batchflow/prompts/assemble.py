@@ -23,10 +23,14 @@ def escape_texts(cells: Sequence[str]) -> list[bytes]:
         content = to_json(SEPARATOR.join(cells))[1:-1]
     except PydanticSerializationError:  # half a surrogate pair
         return _one_by_one(cells)
+    for rare in _RARE:
+        content = rare.sub(_escaped, content)
     escaped = content.split(_SEPARATOR)
-    if len(escaped) != len(cells) or any(rare.search(content) for rare in _RARE):
-        return _one_by_one(cells)
-    return escaped
+    return escaped if len(escaped) == len(cells) else _one_by_one(cells)
+
+
+def _escaped(character: re.Match[bytes]) -> bytes:
+    return json_text(character[0].decode())[1:-1].encode()
 
 
 def _one_by_one(cells: Sequence[str]) -> list[bytes]:
