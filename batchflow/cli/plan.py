@@ -39,7 +39,7 @@ def plan(
     rows = RowOptions(sample, seed, ids, where)
     study, planned = _planned(spec_, rows, provider)
     run = planned.run
-    _review(study, run)
+    _review(study, run, new=planned.new)
     book = price_book(spec_.experiment, study.target)
     cost = FirstRound(run.folder, run.plan, run.state, book)
     _hold_against_budget(study, run, book)
@@ -92,8 +92,10 @@ def _hold_against_budget(study: Any, run: Any, book: Any) -> None:
         render.note(f"note: `run` would send nothing: {error.message}\n  hint: {error.hint}")
 
 
-def _review(study: Any, run: Any) -> None:
-    """Whether the files are what was built, what is in them that a person wants to know, and the page about them."""
+def _review(study: Any, run: Any, *, new: bool) -> None:
+    """What is in the request files that a person wants to know, and the page about them. new: they were built just now;
+    else, whether they still are what was built.
+    """
     from batchflow.engine.reviewing import write_review
     from batchflow.prompts.personal import warnings
     from batchflow.steps.evidence import check_unsent
@@ -101,7 +103,8 @@ def _review(study: Any, run: Any) -> None:
     if study.spec.experiment.data.lint:
         for line in warnings(run.plan.personal or ()):
             render.note(f"note: {line}")
-    check_unsent(run.folder, run.state)
+    if not new:
+        check_unsent(run.folder, run.state)
     write_review(run, study)
 
 
