@@ -63,7 +63,8 @@ def _by_schema(plan: AnswerPlan) -> Callable[[Answer], Answer]:
         except _TooLarge as error:
             return _invalid(answer, INVALID_ANSWER, f"{_words(error.path)}: {error}")
         plain = answer.plain and all(_is_plain(value.get(name), kind) for name, kind in columns)
-        return answer._replace(typed=values, plain=plain)
+        # half a pair, wherever it stands: DuckDB reads nothing of such a text
+        return answer._replace(typed=values, plain=plain and _SURROGATE.search(answer.content or "") is None)
 
     return judged
 

@@ -37,12 +37,13 @@ def append(store: Store, run_id: str, round_: int, batch_id: str, rows: Iterable
 
 def extract(store: Store, run_id: str, batch: BatchRow, plan: AnswerPlan) -> None:
     """Make typed answers of the texts of a batch in the table of responses, each of which fits the schema; part
-    of the caller's transaction. What reads them one by one finds the same in them.
+    of the caller's transaction. What reads them one by one finds the same in them. Errors: DuckDB's where one cannot be
+    read: then it should not have been taken.
     """
     values = "".join(f", value[{literal(each.name)}]" for each in plan.columns)
     store.rows(
         f"INSERT INTO {run_table(ANSWERS, run_id)} SELECT custom_id, round, batch_id{values} FROM ("
-        f"SELECT custom_id, round, batch_id, {_value(plan, 'content')} AS value FROM responses "
+        f"SELECT custom_id, round, batch_id, {_read(plan, 'content')} AS value FROM responses "
         "WHERE run_id = ? AND batch_id = ?)",
         [run_id, batch.batch_id],
     )
@@ -82,8 +83,13 @@ def _member(schema: Any, place: str) -> Iterator[str]:
 
 
 def _value(plan: AnswerPlan, content: str) -> str:
+    """The value of a text that may be none."""
+    return f"TRY({_read(plan, content)})"
+
+
+def _read(plan: AnswerPlan, content: str) -> str:
     structure = json.dumps({each.name: duckdb_type(each.kind) for each in plan.columns})
-    return f"TRY(from_json({content}, {literal(structure)}))"
+    return f"from_json({content}, {literal(structure)})"
 
 
 def delete_batch(store: Store, run_id: str, batch_id: str) -> None:

@@ -135,7 +135,9 @@ def open_for_analysis(path: Path) -> Store:
     with ExitStack() as opened:
         scratch, remove = files.scratch_until_exit()
         opened.callback(remove)
-        store = _attached(path, "READ_ONLY", scratch, opened)
+        instance = _made()  # of its own: what a user still reads from keeps it
+        opened.callback(instance.close)
+        store = _attached(instance, path, "READ_ONLY", scratch, opened)
         store.connection.execute("RESET memory_limit; RESET threads")
         return store
 
@@ -179,13 +181,23 @@ def _log_of(path: Path) -> Path:
 
 def _attach(path: Path, options: str) -> Store:
     with ExitStack() as opened:
-        return _attached(path, options, opened.enter_context(files.scratch_folder()), opened)
+        scratch = opened.enter_context(files.scratch_folder())
+        try:
+            instance = _idle.pop()
+        except IndexError:
+            instance = _made()
+        opened.callback(_leave, instance)
+        return _attached(instance, path, options, scratch, opened)
 
 
-def _attached(path: Path, options: str, scratch: Path, opened: ExitStack) -> Store:
-    """opened: what is closed with the store, and at once where it cannot be opened."""
-    instance = _idle.pop() if _idle else duckdb.connect(config={**SETTINGS, "block_allocator_memory": f"{MEMORY}B"})
-    opened.callback(_leave, instance)
+def _made() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={**SETTINGS, "block_allocator_memory": f"{MEMORY}B"})
+
+
+def _attached(instance: duckdb.DuckDBPyConnection, path: Path, options: str, scratch: Path, opened: ExitStack) -> Store:
+    """opened: what is closed with the store, and at once where it cannot be opened. Whatever is ever set for a whole
+    instance is set here, each time.
+    """
     connection = opened.enter_context(instance.cursor())  # what is temporary is the cursor's own
     connection.execute(
         f"SET memory_limit = '{MEMORY}B'; SET threads = {THREADS}; SET temp_directory = {literal(str(scratch))}; "

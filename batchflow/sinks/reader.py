@@ -151,14 +151,24 @@ class Reader(StoreUser):
         self._check(run_id)
         with explained(self._store.path):
             shape = views.shape_of(self._store, run_id)
-        if at_first:  # without a look at how many there are
-            yield self._part(shape, 1, at_first)
+        start = 1
+        if at_first:  # without a look at all of them
+            few = self._few(run_id, at_first)
+            yield self._part(shape, start, few)
+            start += few
         first, last, most, _ = self._walk(run_id)
-        step, start = min(most, 8 * (at_first or most)), max(first, 1 + (at_first or 0))
+        start, step = max(first, start), min(most, 8 * start if at_first else most)
         while start <= last:
             end = min(last, start + step - 1)
             yield self._part(shape, start, end)
             start, step = end + 1, min(most, 8 * step)
+
+    def _few(self, run_id: str, rows: int) -> int:
+        """So many of the first rows, fewer where they have many requests, or long texts."""
+        query = "SELECT count(*) FROM requests WHERE run_id = ? AND row_number <= ?"
+        with explained(self._store.path):
+            requests, most = self._store.number(query, [run_id, rows]), self._most(run_id)
+        return max(1, min(rows, most * rows // max(1, requests)))
 
     def _part(self, shape: views.Shape, first: int, last: int) -> str:
         """The query of the rows with these numbers; where the run has none of them, of none."""
@@ -174,12 +184,18 @@ class Reader(StoreUser):
     def _walk(self, run_id: str) -> "_Walk":
         with explained(self._store.path):
             first, last, requests = self._store.rows(
-                "SELECT min(row_number), max(row_number), count(*) FROM requests WHERE run_id = ?", [run_id]
+                "SELECT coalesce(min(row_number), 1), coalesce(max(row_number), 0), count(*) FROM requests "
+                "WHERE run_id = ?",
+                [run_id],
             )[0]
-            size = self._request_size(run_id)
-        per_row = max(1, requests // (last - first + 1))
-        step = max(1, min(_PART_REQUESTS, _PART_CHARACTERS // size) // per_row)
+            most = self._most(run_id)
+        per_row = max(1, requests // max(1, last - first + 1))
+        step = max(1, most // per_row)
         return _Walk(first, last, step, step * per_row)
+
+    def _most(self, run_id: str) -> int:
+        """How many requests are asked for together."""
+        return min(_PART_REQUESTS, _PART_CHARACTERS // self._request_size(run_id))
 
     def _request_size(self, run_id: str) -> int:
         """Characters of data and answer per request, from the first ones."""

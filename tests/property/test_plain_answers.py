@@ -57,6 +57,7 @@ TEXTS = st.text(max_size=6) | st.sampled_from(
         "\x1f\x7f",
         "é☃𝄞",
         "\ud83d",
+        "\ud83dx",
         "null",
         "5",
         "[1]",
@@ -401,6 +402,16 @@ def test_an_odd_line_does_not_slow_down_the_others(root: Path) -> None:
     slow, fast, how = loaded_both_ways(root, some, None)
     assert fast == slow
     assert how == ["by the file"] * len(some)
+
+
+@pytest.mark.parametrize("odd", [r"\ud83d", r"\ud83d\ud83d\ude00", r"\uDC00x"])
+def test_half_a_character_in_a_typed_answer(root: Path, odd: str) -> None:
+    """DuckDB reads nothing of a text in which one stands, escaped."""
+    fits = '{"why":"x","choice":"a","score":1,"share":null,"tags":["t"]}'
+    some = [[[line_of(1, fits), line_of(2, fits.replace(old, odd)), line_of(3, fits)]] for old in ("x", "t")]
+    slow, fast, how = loaded_both_ways(root, some, answer_plan())
+    assert (fast, how) == (slow, ["by the file"] * len(some))
+    assert r"\u" in str(fast)
 
 
 def test_nor_does_an_invalid_answer(root: Path) -> None:

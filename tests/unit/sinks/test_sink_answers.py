@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from batchflow.plan.answer_types import AnswerColumn, AnswerPlan, Kind
+from batchflow.sinks.answers import extract
 from batchflow.sinks.duckdb import ResponseRow, Rest, Sink
 from batchflow.sinks.formats import Format
 from batchflow.sinks.reader import open_reader
@@ -54,6 +56,18 @@ def test_columns_have_the_types_and_values_of_the_answers(tmp_path: Path, databa
     described = {row[0]: row[1] for row in query(database, "DESCRIBE results")}
     assert [described[name] for name in KINDS] == TYPES
     assert query(database, 'SELECT "at".lat, "at"."a b"[1] FROM results LIMIT 1') == [(1.5, 1)]
+
+
+def test_what_cannot_be_read_is_no_answer_without_values(tmp_path: Path, database: Path) -> None:
+    """Half a character in its text, which an earlier version took for plain: the shard is read line by line then."""
+    made = typed(make(tmp_path), {"why": "VARCHAR"})
+    assert made.plan.answer is not None
+    load(database, made, ("x",))
+    with Sink.open(database) as sink:
+        store = sink._store
+        store.rows("UPDATE responses SET content = ?", [r'{"why":"\ud83d"}'])
+        with pytest.raises(duckdb.Error):
+            extract(store, made.run, batch("batch_a"), made.plan.answer)
 
 
 def test_one_row_for_each_valid_answer(tmp_path: Path, database: Path) -> None:

@@ -3,13 +3,16 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from batchflow.errors import DatabaseHeld, SetupError, SinkError
+from batchflow.sinks import connection
 from batchflow.sinks import reader as sink_reader
 from batchflow.sinks.duckdb import Rest, Sink
 from batchflow.sinks.formats import Format
 from batchflow.sinks.reader import Reader, open_reader
+from batchflow.sinks.views import Shape
 from tests.unit.sinks.made import Made, Rows, answer, batch, make, query
 
 ROWS: Rows = [{"Name": "Ada", "Note": "a,b"}, {"Name": None, "Note": 'say "hi"\nagain\r'}, {"Name": "", "Note": " #x "}]
@@ -65,6 +68,47 @@ def test_a_few_rows_are_read_first(few: int, made: Made, reader: Reader, monkeyp
     monkeypatch.setattr(sink_reader, "_FEW_REQUESTS", None)
     assert in_growing_parts == list(reader.rows(made.run))
     assert len(in_growing_parts) == 6
+
+
+def test_the_first_rows_are_as_few_as_their_requests_allow(
+    made: Made, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three rows with two requests each: with a limit of three requests, one row, or what is long would be too much."""
+    whole = list(reader.rows(made.run))
+    read: list[int] = []
+    real = Reader._part
+
+    def part(self: Reader, shape: Shape, first: int, last: int) -> str:
+        read.append(last - first + 1)
+        return real(self, shape, first, last)
+
+    monkeypatch.setattr(Reader, "_part", part)
+    monkeypatch.setattr(sink_reader, "_FEW_REQUESTS", 3)
+    monkeypatch.setattr(sink_reader, "_PART_REQUESTS", 3)
+    assert list(reader.rows(made.run)) == whole
+    assert read == [1, 1, 1]
+
+
+def test_a_run_whose_requests_somebody_deleted(database: Path, made: Made) -> None:
+    with duckdb.connect(str(database)) as con:
+        con.execute("DELETE FROM requests")
+    with open_reader(database) as opened:
+        assert list(opened.rows(made.run)) == []
+
+
+def test_what_users_read_from_is_not_used_again(database: Path, made: Made) -> None:
+    """A reader that outlives its store keeps the instance, and what it has attached."""
+    with open_reader(database):
+        pass
+    idle = len(connection._idle)
+    store = connection.open_for_analysis(database)
+    relation = store.connection.sql("FROM requests")
+    store.close()
+    assert len(connection._idle) == idle
+    del relation
+    with Sink.open(database) as sink:
+        assert sink.loaded(made.run) is not None
+    assert len(connection._idle) == max(1, idle)
 
 
 def test_reading_may_stop_early_and_go_on(made: Made, reader: Reader) -> None:
