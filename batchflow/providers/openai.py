@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
+import httpcore2
 import httpx2
 import openai
 
@@ -39,6 +40,9 @@ _OWN_REFUSALS: Final = frozenset({400, 413, 415, 422})  # what is wrong is the r
 ASK_TIMEOUT: Final = 600.0  # seconds; a model may think for minutes
 
 Result = TypeVar("Result")
+
+# Bytes that are read from a connection at once, where it has them: in pieces of 64 KB a download takes twice the time.
+httpcore2.HTTP11Connection.READ_NUM_BYTES = 1 << 20
 
 
 class OpenAIProvider:
