@@ -42,7 +42,7 @@ ASK_TIMEOUT: Final = 600.0  # seconds; a model may think for minutes
 Result = TypeVar("Result")
 
 # Bytes that are read from a connection at once, where it has them: in pieces of 64 KB a download takes twice the time.
-httpcore2.HTTP11Connection.READ_NUM_BYTES = 1 << 20
+httpcore2.HTTP11Connection.READ_NUM_BYTES = 1 << 19
 
 
 class OpenAIProvider:
