@@ -429,6 +429,13 @@ def test_what_holds_a_secret_is_left_to_the_one_that_takes_it_out(root: Path) ->
     assert not any(SECRET in str(rows) for name, rows in fast.items() if "responses" in name)
 
 
+def test_a_secret_where_every_answer_is_plain(root: Path) -> None:
+    """Then nothing else is looked at but how many were taken."""
+    some = [*map(line_of, range(1, ROWS)), line_of(ROWS, f"x {SECRET}")]
+    slow, fast, how = loaded_both_ways(root, [[some]], None)
+    assert (fast, how) == (slow, ["left"])
+
+
 def test_one_line_is_not_taken_in_place_of_another(root: Path) -> None:
     """A model that is a number is not plain, but passes for it by the file; with a status that is left out, it is the
     other way round.
