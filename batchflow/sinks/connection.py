@@ -19,7 +19,6 @@ from batchflow.sources.database import SETTINGS, literal
 STORAGE_VERSION: Final = "v1.2.0"  # what DuckDB 1.2 and later, R included, can read
 MEMORY: Final = 64_000_000  # bytes that DuckDB may take before it spills to disk: memory stays flat, however many rows
 MOST_MEMORY: Final = 4_000_000_000  # bytes; for texts that are enormous
-# What it may take is taken once and used again: given back and fetched anew, it was a third of the time of an export.
 THREADS: Final = 2  # that read; a second one that writes would add half as much work as it takes away
 # Rows that are compressed and written together: at the default of 122,880 a whole shard stays in memory until commit.
 ROW_GROUP: Final = 10_240
@@ -191,6 +190,7 @@ def _attach(path: Path, options: str) -> Store:
 
 
 def _made() -> duckdb.DuckDBPyConnection:
+    """Memory for blocks is taken once and used again: given back and fetched anew, it was a third of an export."""
     return duckdb.connect(config={**SETTINGS, "block_allocator_memory": f"{MEMORY}B"})
 
 
