@@ -34,8 +34,9 @@ def reopened(argument: str, *, buys: bool | None = None, busy: str = "", same: b
     buys: whether the command is about to send; None: where something waits for it. busy: the way out of a run that
     another process advances. same: refuse a spec that asks something else than its newest run.
     """
-    from batchflow.engine.finding import find_run, spec_path
+    from batchflow.engine.finding import find_run
     from batchflow.engine.planning import reopen
+    from batchflow.engine.studies import spec_path
     from batchflow.plan.copies import SPEC_NAME
     from batchflow.plan.target import resolve
     from batchflow.spec.load import load_spec

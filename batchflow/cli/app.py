@@ -1,4 +1,4 @@
-"""The program `batchflow`: its commands, and how an error ends it. Imports nothing heavy: `--help` must be instant."""
+"""How the program `batchflow` starts, and how an error ends it. Imports nothing heavy: `--help` must be instant."""
 
 import os
 import sys
@@ -8,90 +8,16 @@ from typing import NoReturn
 
 import typer
 
-from batchflow import __version__
 from batchflow.cli import render
-from batchflow.cli.batches import cancel_batch, list_batches, show_batch
-from batchflow.cli.cancel import cancel
-from batchflow.cli.chat_complete import chat_complete
-from batchflow.cli.config import config
-from batchflow.cli.display import display
-from batchflow.cli.files_there import delete_file, list_files
-from batchflow.cli.forget import forget
-from batchflow.cli.get_batch_results import get_batch_results
-from batchflow.cli.init import init
-from batchflow.cli.load import load
-from batchflow.cli.make_batch_file import make_batch_file
-from batchflow.cli.pdf2text import pdf2text
-from batchflow.cli.plain import PlainCommand, PlainGroup
-from batchflow.cli.plan import plan
-from batchflow.cli.preview import preview
-from batchflow.cli.rest import rest
-from batchflow.cli.results import results
-from batchflow.cli.retry import retry
-from batchflow.cli.run import run
-from batchflow.cli.runs import runs
-from batchflow.cli.schema import schema
-from batchflow.cli.serve import serve_app
-from batchflow.cli.show import show
-from batchflow.cli.start_batch import start_batch
-from batchflow.cli.status import status
-from batchflow.cli.upload_batch_file import upload_batch_file
+from batchflow.cli.program import program
 from batchflow.cli.usage import in_our_words, is_help
-from batchflow.cli.validate import validate
 from batchflow.errors import BatchflowError, ExitStatus, InvalidInput, SetupError
 
 DEBUG = "BATCHFLOW_DEBUG"
-
-HELP = {"help_option_names": ["-h", "--help"]}
-
-app = typer.Typer(
-    name="batchflow",
-    cls=PlainGroup,
-    context_settings=HELP,
-    help="Ask an LLM about every row of a table, through a Batch API: declared in YAML, resumable, bought once.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-COMMANDS = (init, validate, preview, plan, run, status, runs, results, show, cancel, retry, forget, load, schema)
-# the steps of the Kellogg deck, one command each
-DECK = (
-    *(make_batch_file, upload_batch_file, start_batch, list_batches, show_batch, get_batch_results),
-    *(cancel_batch, list_files, delete_file),
-)
-
-for command in (*COMMANDS, *DECK):
-    app.command(cls=PlainCommand)(command)
-app.add_typer(serve_app, name="serve")
-
-utils = typer.Typer(
-    help="Tools: config, display, chat-complete, rest, pdf2text.", no_args_is_help=True, rich_markup_mode=None
-)
-for tool in (config, display, chat_complete, rest, pdf2text):
-    utils.command(cls=PlainCommand)(tool)
-app.add_typer(utils, name="utils")
 # what they have not sent goes without saying
 _NEVER_SEND = frozenset(
     {"init", "validate", "preview", "plan", "schema", "make-batch-file", "config", "display", "rest", "pdf2text"}
 )
-
-
-def _version(*, wanted: bool) -> None:
-    if wanted:
-        render.write(f"batchflow {__version__}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    *,
-    version: bool = typer.Option(
-        False, "--version", help="Show the version and exit.", callback=lambda v: _version(wanted=v)
-    ),
-) -> None:
-    del version
 
 
 def main() -> None:
@@ -106,6 +32,7 @@ def main() -> None:
 def _carry_out() -> object:
     """The status to end with."""
     try:
+        app = program(sys.argv[1] if len(sys.argv) > 1 else "")
         status = app(
             prog_name="batchflow", standalone_mode=False
         )  # the status of --help, --version and Ctrl-C; else None

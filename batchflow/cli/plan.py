@@ -30,7 +30,7 @@ def plan(
 
     Shows the DAG with its state, the shards and their sizes. Needs no key.
     """
-    from batchflow.engine.finding import spec_path
+    from batchflow.engine.studies import spec_path
     from batchflow.spec.load import load_spec
     from batchflow.steps.forecasting import FirstRound, price_book
 
@@ -59,8 +59,8 @@ def plan(
 def _planned(spec: Any, rows: RowOptions, provider: str | None) -> tuple[Any, Any]:
     """The study and its run, found or built; what is worth a word about them is said."""
     from batchflow.cli.bar import BUILDING, bar
-    from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
+    from batchflow.engine.studies import workshop
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
 

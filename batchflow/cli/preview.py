@@ -39,9 +39,8 @@ def preview(
     exact lines that would be sent. --sample, --seed, --ids and --where: prompts of
     a run that asks only these rows.
     """
-    from batchflow.engine.finding import spec_path
-    from batchflow.engine.other_runs import workshop
     from batchflow.engine.previewing import preview_study
+    from batchflow.engine.studies import spec_path, workshop
     from batchflow.plan.study import compile_study
     from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec

@@ -43,7 +43,7 @@ def run(
 
     However often this is called: it continues what is unfinished, and makes no call where nothing is left to do.
     """
-    from batchflow.engine.finding import spec_path
+    from batchflow.engine.studies import spec_path
 
     rows = RowOptions(sample, seed, ids, where)
     with Interruptible() as moment:
@@ -66,8 +66,8 @@ def run(
 def _plan(path: Path, rows: RowOptions, provider: str | None, *, fresh: bool, key: bool) -> Order:
     """The run of a spec, found or built."""
     from batchflow.cli.bar import BUILDING, bar
-    from batchflow.engine.other_runs import workshop
     from batchflow.engine.planning import plan_run
+    from batchflow.engine.studies import workshop
     from batchflow.plan.project import Project
     from batchflow.plan.study import compile_study
     from batchflow.plan.target import resolve

@@ -52,7 +52,8 @@ def show(
 
 def _of_row(row_id: str, where: str | None) -> str:
     """The request of a row in one run: the named one, or that of the study in this folder."""
-    from batchflow.engine.finding import DEFAULT, find_run
+    from batchflow.engine.finding import find_run
+    from batchflow.engine.studies import DEFAULT
     from batchflow.sources.maps import lookup
 
     if where is None and not Path(DEFAULT).is_file() and Path(row_id).exists():

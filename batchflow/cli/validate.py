@@ -24,9 +24,8 @@ def validate(
     All: the spec, the data, the template and every rendered request.
     """
     from batchflow.cli.bar import bar
-    from batchflow.engine.finding import spec_path
-    from batchflow.engine.other_runs import workshop
-    from batchflow.engine.previewing import check_only
+    from batchflow.engine.studies import spec_path, workshop
+    from batchflow.engine.validating import check_only
     from batchflow.plan.study import compile_study
     from batchflow.prompts.personal import warnings
     from batchflow.spec.load import load_spec

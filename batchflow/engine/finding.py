@@ -9,13 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from batchflow.errors import BatchflowError, Fault, SpecError, UsageError
+from batchflow.engine.studies import DEFAULT, spec_path
+from batchflow.errors import BatchflowError, UsageError
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
 from batchflow.plan.project import RUNS, Project, not_its_name
-
-DEFAULT = "experiment.yaml"
-TABLES = frozenset({".csv", ".tsv", ".tab", ".jsonl", ".parquet", ".xlsx", ".xls", ".ods"})
 
 
 class Target(NamedTuple):
@@ -33,17 +31,6 @@ class Target(NamedTuple):
     @property
     def database(self) -> Path:
         return self.project.folder / self.plan.database
-
-
-def spec_path(argument: Path) -> Path:
-    """The experiment file that an argument names: itself, or the one in the folder. Raises SpecError for a table."""
-    if argument.suffix.lower() in TABLES and argument.is_file():
-        beside = argument.with_name(DEFAULT)
-        remedy = f"name the experiment file: {beside}"
-        if not beside.is_file():
-            remedy = "name the experiment file whose data.source it is; `batchflow init DIR` writes one to start from"
-        raise SpecError([Fault(str(argument), "this is a data table, not an experiment file", remedy)])
-    return argument / DEFAULT if argument.is_dir() and (argument / DEFAULT).is_file() else argument
 
 
 def find_run(argument: str | None) -> Target:

@@ -12,16 +12,11 @@ from batchflow.plan.copies import SPEC_NAME
 from batchflow.plan.folder import RunFolder
 from batchflow.plan.model import Plan, read_plan
 from batchflow.plan.project import MANIFEST, RUNS, Project
-from batchflow.sources.workshop import Exported, Workshop
+from batchflow.sources.workshop import Exported
 from batchflow.spec.load import Spec, load_spec
 
 if TYPE_CHECKING:
     from batchflow.sinks.reader import Counts, Reader
-
-
-def workshop() -> Workshop:
-    """Where a study is compiled that may read the results of other runs."""
-    return Workshop(export_results)
 
 
 def export_results(named: str, folder: Path, target: Path) -> Exported:

@@ -2,29 +2,15 @@
 
 from batchflow import files
 from batchflow.plan.study import Study
-from batchflow.prompts.personal import Finding
 from batchflow.sources.rows import Rows
 from batchflow.steps.preview import Preview, Wanted, preview
-from batchflow.steps.requests import Watch, parts, unwatched
-
-
-def check_only(study: Study, watch: Watch = unwatched) -> tuple[int, tuple[Finding, ...]]:
-    """Render and check every request and write nothing; returns how many there are, and what they hold of personal
-    data.
-    """
-    lint = study.lint()
-    with files.scratch_folder() as scratch:
-        target = scratch / "rows.parquet"
-        study.import_rows(target)
-        requests = sum(len(part) for part in parts(study, Rows(target), "0" * 64, lint=lint, watch=watch))
-    return requests, () if lint is None else lint.findings()
 
 
 def preview_study(study: Study, wanted: Wanted) -> Preview:
     """Some prompts of a study, to the byte as a run of it would send them.
 
-    The whole table is read, since its rows decide the ids of the requests. Raises as `check_only` does for what it
-    renders, UsageError for rows and conditions that do not exist.
+    The whole table is read, since its rows decide the ids of the requests. Raises as `validating.check_only` does for
+    what it renders, UsageError for rows and conditions that do not exist.
     """
     with files.scratch_folder() as scratch:
         target = scratch / "rows.parquet"

@@ -87,12 +87,17 @@ class Design:
         return found
 
     @contextmanager
-    def assigned(self, rows: Path) -> "Iterator[Assignment]":
-        """Who is asked under which conditions. Raises SpecError where an SQL condition fails for a row."""
+    def assigned(self, rows: Path | None) -> "Iterator[Assignment]":
+        """Who is asked under which conditions. rows: where they are stored, which only plain rules do without.
+
+        Raises SpecError where an SQL condition fails for a row.
+        """
         try:
             if self.rules.plain:
                 yield Assignment(self, None)
                 return
+            if rows is None:
+                raise AssertionError("rows are chosen among stored ones")
             with Selection(rows, self.rules) as chosen:
                 yield Assignment(self, chosen)
         except BadCondition as error:

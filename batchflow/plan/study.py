@@ -23,6 +23,7 @@ from batchflow.prompts.near import closest
 from batchflow.prompts.personal import Lint
 from batchflow.sources.choice import RowChoice, sample_of
 from batchflow.sources.columns import EMBEDDING, Column, result_names
+from batchflow.sources.few import FewRows, few_rows
 from batchflow.sources.opening import open_source
 from batchflow.sources.table import Imported, Reading, Source, import_rows, renamed, shortened
 from batchflow.sources.workshop import Workshop
@@ -83,6 +84,13 @@ class Study(NamedTuple):
             missing=data.missing,
             target=target,
         )
+
+    def few_rows(self) -> FewRows | None:
+        """The rows in memory, where they are few, nothing is wrong with them, and no SQL chooses among them."""
+        if not self.design.rules.plain:
+            return None
+        data, required = self.spec.experiment.data, self.design.columns
+        return few_rows(self.source, self.reading, id_column=data.id, required=required, missing=data.missing)
 
     def fingerprint(self, rows_sha256: str) -> str:
         """The identity of a run of this study over these rows."""

@@ -68,6 +68,12 @@ class Delimited(OneFile):
         must_be_file(self._path, self.shown)
         return DelimitedRows(self._utf8(), reading, self.shown, target).write()
 
+    def content(self, most: int) -> bytes | None:
+        """The file in UTF-8; None where it has more bytes than that."""
+        with self._utf8().open("rb") as handle:
+            content = handle.read(most + 1)
+        return content if len(content) <= most else None
+
     def fault(self, reading: Reading, cause: str, remedy: str, row: int = 0) -> Fault:
         """With `row`, at the line on which this row begins, if it is not far down."""
         record = None

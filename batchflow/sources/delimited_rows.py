@@ -5,17 +5,16 @@ megabyte in its place. Any other file, and one that DuckDB reads differently or 
 which also says what is wrong with it.
 """
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from batchflow.errors import DataError, Fault
 from batchflow.sources.database import connection, literal, pattern
+from batchflow.sources.exact import records
 from batchflow.sources.importing import LostWay, Target, row_group
-from batchflow.sources.scan import Scanner, Survey, survey
-from batchflow.sources.table import SHOWN_FAULTS, Reading
+from batchflow.sources.scan import Survey, survey
+from batchflow.sources.table import Reading
 
 BUFFER_BYTES: Final = 4_000_000  # a longer record is left to the scanner
 
@@ -67,20 +66,5 @@ class DelimitedRows:
         return self._target.select(f"({source})", cells)
 
     def _write_exactly(self) -> tuple[int, str]:
-        return self._target.fill(self._records())
-
-    def _records(self) -> Iterator[Sequence[str | None]]:
-        """The cells of every row as the scanner reads them. Errors: DataError with what is wrong, at the end."""
-        faults: list[Fault] = []
-        total = 0
-        header = True  # which is no row
         with self._path.open("rb") as handle:
-            scanner = Scanner(handle, self._reading.delimiter, self._shown, drop_blank=self._reading.drop_blank)
-            for found, record in scanner.judged(len(self._reading.columns)):
-                total += len(found)
-                faults += found[: SHOWN_FAULTS - len(faults)]
-                if record and not header and not total:
-                    yield record.values
-                header = False
-        if total:
-            raise DataError(faults, total=total)
+            return self._target.fill(records(handle, self._reading, self._shown))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from batchflow.sources.database import connection, identifier, parquet, stream
 
@@ -21,6 +21,23 @@ class Chunk:
     @property
     def count(self) -> int:
         return len(self.row_ids)
+
+
+class Table(Protocol):
+    """Rows that can be asked. path: where they are stored, if they are."""
+
+    count: int
+
+    @property
+    def path(self) -> Path | None: ...
+
+    def chunks(
+        self, columns: Sequence[str], *, first: int = 1, last: int | None = None, size: int = 10_000
+    ) -> Iterator[Chunk]:
+        """The rows from number `first` to number `last` (both included; to the end without it), in order.
+
+        A chunk has at most `size` rows, and fewer where cells are long (about 16 million characters a chunk).
+        """
 
 
 class Rows:
@@ -50,11 +67,7 @@ class Rows:
     def chunks(
         self, columns: Sequence[str], *, first: int = 1, last: int | None = None, size: int = 10_000
     ) -> Iterator[Chunk]:
-        """The rows from number `first` to number `last` (both included; to the end without it), in order.
-
-        A chunk has at most `size` rows, and fewer where cells are long (about 16 million characters a chunk).
-        Ranges are cheap: only the parts of the file that hold them are read.
-        """
+        """As `Table` says. Ranges are cheap: only the parts of the file that hold them are read."""
         last = self.count if last is None else min(last, self.count)
         wanted = list(dict.fromkeys(columns))
         names = "".join(f", coalesce({identifier(name)}, '')" for name in wanted)

@@ -16,7 +16,7 @@ from batchflow.plan.study import Study
 from batchflow.prompts.check import inputs_of
 from batchflow.prompts.personal import Lint
 from batchflow.prompts.template import RowFaults
-from batchflow.sources.rows import Chunk, Rows
+from batchflow.sources.rows import Chunk, Table
 from batchflow.spec.endpoints import EMBEDDINGS
 
 AT_ONCE: Final = 2_000  # requests rendered at a time, but for the last row's: what fits the processor's caches
@@ -266,7 +266,7 @@ def _repeated(column: Sequence[T], times: int) -> Sequence[T]:
 
 def parts(
     study: Study,
-    rows: Rows,
+    rows: Table,
     fingerprint: str,
     *,
     lint: Lint | None = None,

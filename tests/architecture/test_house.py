@@ -158,8 +158,8 @@ def test_no_address_of_a_registry_and_no_path_of_a_machine() -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['batchflow', '--help']\n"
-        "from batchflow.cli.app import app\n"
-        "try: app()\nexcept SystemExit: pass\n"
+        "from batchflow.cli.program import program\n"
+        "try: program()()\nexcept SystemExit: pass\n"
         "heavy = {'openai', 'duckdb', 'batchflow.spec.model', 'starlette', 'uvicorn', 'jinja2', 'httpx2', 'rich'}\n"
         "sys.stderr.write(' '.join(sorted(heavy & set(sys.modules))))"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from batchflow.cli.app import app
+from batchflow.cli.program import program
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -97,4 +97,4 @@ def _commands(program: typer.Typer, before: str = "") -> Iterator[tuple[str, Cal
 
 
 # every command as it is typed, with the function behind it
-COMMANDS = dict(_commands(app))
+COMMANDS = dict(_commands(program()))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import batchflow
-from batchflow.cli.app import app
+from batchflow.cli.program import program
 from batchflow.errors import BatchflowError
 from batchflow.journal.events import JOURNAL_VERSION, OPTIONAL, PAYLOADS, decode
 from tests.contract.fake_http import FakeHttp, serving
@@ -190,7 +190,7 @@ def help_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         "# The command line\n\nGenerated from `--help`; `BATCHFLOW_UPDATE_GOLDEN=1 pytest tests/docs` writes it anew.\n"
     ]
     for name in ["", *COMMANDS]:
-        app([*name.split(), "--help"], prog_name="batchflow", standalone_mode=False)
+        program()([*name.split(), "--help"], prog_name="batchflow", standalone_mode=False)
         shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.strip().splitlines())
         parts.append(f"## {f'batchflow {name}'.strip()}\n\n```text\n{shown}\n```\n")
     return "\n".join(parts)

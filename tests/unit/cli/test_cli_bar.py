@@ -9,7 +9,7 @@ import pytest
 
 from batchflow.cli import bar
 from batchflow.engine.planning import plan_run
-from batchflow.engine.previewing import check_only
+from batchflow.engine.validating import check_only
 from batchflow.plan.study import compile_study
 from batchflow.spec.load import load_spec
 

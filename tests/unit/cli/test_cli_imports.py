@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from batchflow.sources.few import FEW_BYTES
 from tests.unit.cli.test_cli_errors import complete
 
 __all__ = ["complete"]
@@ -49,6 +50,20 @@ def test_status_of_a_spec_that_was_touched_reads_it(complete: Path) -> None:
     spec = complete / "experiment.yaml"
     spec.write_text(f"{spec.read_text()}\n# another word\n")
     assert "batchflow.spec.model" in imported(complete, "status")
+
+
+def test_a_command_imports_no_other(complete: Path) -> None:
+    others = {"batchflow.cli.run", "batchflow.cli.results", "batchflow.cli.serve", "batchflow.cli.deck"}
+    assert not imported(complete, "status") & others
+    assert others <= imported(complete, "--help")
+
+
+def test_validate_of_few_rows_needs_no_database(complete: Path, tmp_path: Path) -> None:
+    absent = {"duckdb", "batchflow.steps.build", "batchflow.plan.model"}
+    assert not imported(complete, "validate", "experiment.yaml") & absent
+    (tmp_path / "experiment.yaml").write_bytes((complete / "experiment.yaml").read_bytes())
+    (tmp_path / "rows.csv").write_text("id,topic\n" + "".join(f"{row},{row:0100}\n" for row in range(FEW_BYTES // 100)))
+    assert "duckdb" in imported(tmp_path, "validate", "experiment.yaml")
 
 
 def test_results_and_validate_need_no_network(complete: Path) -> None:

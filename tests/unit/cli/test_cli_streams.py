@@ -106,9 +106,12 @@ def test_a_device_is_no_file_to_write_into(wide: Path, zygote: Zygote) -> None:
 BUG = (
     "import sys\n"
     "import batchflow.cli.app as app\n"
-    "@app.app.command()\n"
-    "def boom(as_json: app.run.__annotations__['as_json'] = False) -> None:\n"
+    "from batchflow.cli.options import Json\n"
+    "made = app.program()\n"
+    "@made.command()\n"
+    "def boom(as_json: Json = False) -> None:\n"
     "    raise RuntimeError('the key is sk-0123456789abcdef \\x1b]0;evil\\x07')\n"
+    "app.program = lambda first: made\n"
     "sys.argv = ['batchflow', 'boom', *sys.argv[1:]]\n"
     "app.main()\n"
 )

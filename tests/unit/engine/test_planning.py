@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from batchflow.engine.planning import Planned, plan_run
-from batchflow.engine.previewing import check_only
 from batchflow.engine.run import RunView, view
+from batchflow.engine.validating import check_only
 from batchflow.errors import RunBusy, SetupError
 from batchflow.identity import request_key, sha256_hex
 from batchflow.journal.events import Event
