@@ -120,6 +120,8 @@ class Advance:
         for line in self._planned.notes:
             render.note(f"note: {line}")
         if not may_continue(self._view.state, self._order.experiment.retry.max_rounds):
+            if self._until is not StepName.LOAD and self._view.state.loaded is None:
+                return False  # every answer was taken over
             self.load()
             self._tidy()
             return True

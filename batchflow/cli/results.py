@@ -56,6 +56,7 @@ def results(
 
     form = _check(form, output, safe_csv=safe_csv, as_json=as_json)
     target = _with_answers(find_run(run), run)
+    _check_others(target, run, output)
     formulas = 0
     with open_reader(target.database) as reader:
         _check_held(reader, target)
@@ -102,6 +103,14 @@ def _check(form: str | None, output: Path | None, *, safe_csv: bool, as_json: bo
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}", hint="make it first, or name another file")
     return form
+
+
+def _check_others(target: "Target", run: str | None, output: Path | None) -> None:
+    """Refuse to write over what the study needs."""
+    from batchflow.engine.own_files import what_it_is
+
+    if output is not None and (what := what_it_is(target, run, output)):
+        raise UsageError(f"--output {output}: this is {what}", hint="name another file")
 
 
 def _form(form: str | None, output: Path | None, *, safe_csv: bool) -> str:
@@ -180,6 +189,7 @@ def _with_answers(target: "Target", run: str | None) -> "Target":
 
 def _words(target: "Target", current: str | None) -> Iterator[str]:
     """What somebody who goes on with these rows should know."""
+    from batchflow.engine.own_files import table_changed
     from batchflow.engine.run import view
     from batchflow.steps.summary import State, account_of, state_of
 
@@ -192,6 +202,8 @@ def _words(target: "Target", current: str | None) -> Iterator[str]:
         yield f"{account.answered:,} of {asked} answered, {owed:,} still owed{way}"
     if target.differs:
         yield "the spec was changed since this run was planned"
+    if table_changed(target):
+        yield f"the table {target.plan.source.path} was changed since this run was planned"
     if current not in {None, target.plan.run}:
         yield f"the table `results` in {target.database.name} shows another run, {current}"
 

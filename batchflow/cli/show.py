@@ -51,7 +51,7 @@ def show(
 
 
 def _of_row(row_id: str, where: str | None) -> str:
-    """The request of a row in one run: the named one, or that of the study in this folder."""
+    """The request of a row in one run: the named one, that of the study in this folder, or the newest near it."""
     from batchflow.engine.finding import find_run
     from batchflow.engine.studies import DEFAULT
     from batchflow.sources.maps import lookup
@@ -61,7 +61,8 @@ def _of_row(row_id: str, where: str | None) -> str:
             f"{row_id} is a study or a run; which of its requests is to be shown?",
             hint=f"name a row, or a request, first: {render.command('show', 'ROW_ID', row_id)}",
         )
-    folder = find_run(where).folder
+    near = _runs_near("*") if where is None and not Path(DEFAULT).is_file() else []
+    *_, folder = near or [find_run(where).folder]
     found = [each for path in folder.first_maps() for each in lookup(path, row_id=row_id)]
     if not found:
         raise UsageError(
@@ -78,16 +79,20 @@ def _of_row(row_id: str, where: str | None) -> str:
 
 def _folders(custom_id: str, where: str | None) -> list[Any]:
     """The runs that may hold the request, oldest first: its id ends with their hash."""
-    from batchflow.engine.finding import find_run, near
-    from batchflow.plan.folder import RunFolder
-    from batchflow.plan.model import read_plan
+    from batchflow.engine.finding import find_run
 
     if where is not None:
         return [find_run(where).folder]
-    digits = custom_id.rpartition("-")[2]
-    found = {
-        path.resolve() for prefix in ("", "*/", "*/*/", "../") for path in Path().glob(f"{prefix}runs/*-{digits}*")
-    }
+    return _runs_near(f"*-{custom_id.rpartition('-')[2]}*")
+
+
+def _runs_near(names: str) -> list[Any]:
+    """The runs near this folder that are called so, oldest first."""
+    from batchflow.engine.finding import near
+    from batchflow.plan.folder import RunFolder
+    from batchflow.plan.model import read_plan
+
+    found = {path.resolve() for prefix in ("", "*/", "*/*/", "../") for path in Path().glob(f"{prefix}runs/{names}")}
     runs = [RunFolder(near(path)) for path in found if (path / "manifest.json").is_file()]
     plans = [(read_plan(run.manifest), run) for run in runs]
     return [run for plan, run in sorted(plans, key=lambda pair: pair[0].created_at) if plan.run == run.run]

@@ -9,6 +9,7 @@ from typing import Final
 
 MINUTE: Final = 60.0
 JITTER: Final = 0.2
+LEAST: Final = 0.1  # between two looks, where the interval allows it
 QUEUE_LADDER: Final = (60.0, 120.0, 300.0, 600.0)
 HOPELESS_REFUSALS: Final = 2
 MOST_DOUBLINGS: Final = 60  # a night without a network has thousands of failures
@@ -52,14 +53,17 @@ class PollRhythm:
     due: float = 0.0
     _wait: float = 0.0
 
+    @property
+    def _shortest(self) -> float:
+        return min(max(self.interval / 30, LEAST), self.interval)
+
     def looked(self, now: float, *, changed: bool) -> None:
-        shortest = self.interval / 30
-        self._wait = shortest if changed or not self._wait else min(self._wait * 2, self.interval)
+        self._wait = self._shortest if changed or not self._wait else min(self._wait * 2, self.interval)
         self.due = now + min(jittered(self._wait), self.interval)
 
     def hurry(self, now: float) -> None:
         """Something was just started: look soon."""
-        self._wait = self.interval / 30
+        self._wait = self._shortest
         self.due = min(self.due, now + self._wait)
 
 

@@ -234,7 +234,8 @@ def _changes_nothing(name: str, body: Body) -> tuple[str, str]:
             cause += f"`parameters.{key}` takes the place of {slot}, where the template names it"
             return cause, f"remove `{key}` under `parameters`"
     meant = closest(name, {*body.root, *BODY_KEYS})
-    remedy = f"did you mean {meant}?" if meant else f"write {{{{ {name} }}}} where it belongs in the template"
+    remedy = f"write {{{{ {name} }}}} where it belongs in the template"
+    remedy += f", or name the key that you meant: {meant}?" if meant else ""
     return cause + "it is no key of the request, and no template names it", remedy
 
 

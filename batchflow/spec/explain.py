@@ -169,6 +169,9 @@ def _unknown(loc: Loc) -> tuple[str, str]:
     full = f"`{dotted(loc)}`"
     if name in later.KEYS.get(parent, {}):
         return f"{full} {later.NOT_YET}", later.KEYS[parent][name]
+    if name[:1].isspace():
+        cause = f"the blank U+{ord(name[0]):04X} stands before `{_short(name.strip())}`: YAML takes it for a part of it"
+        return cause, "replace it by a plain blank; texts that are copied from web pages often hold such ones"
     known = list(_fields(parent))
     place = f"`{dotted(parent)}`" if parent else "an experiment"
     return f"`{_short(name)}` is not a key of {place}", _way_out(parent, name, known)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from batchflow.spec.yaml_faults import NotReadable, refuse_damaged
 from batchflow.spec.yaml_tree import MAX_FAULTS, Node, read_tree
 
 PATHS_COUNT: Final = "paths count from the folder of the experiment file"
+ALIKE: Final = 0.8  # names of files, of which one is a misspelling of the other
 LARGEST_FILE: Final = 4_000_000  # bytes; tables and long templates have files of their own
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -56,9 +58,14 @@ class Spec:
 
     def missing(self, loc: Loc, path: Path) -> Fault:
         """A fault at a key that names a file which is not there, or a folder."""
-        nothing = f"there is no file {path.name!r} in {self.where(path.parent)}"
-        cause = "this is a folder, not a file" if path.is_dir() else nothing
-        return self.fault(loc, cause, PATHS_COUNT)
+        if path.is_dir():
+            return self.fault(loc, "this is a folder, not a file", PATHS_COUNT)
+        beside: list[str] = []
+        with suppress(OSError):
+            beside = [each.name for each in path.parent.iterdir()]
+        near = get_close_matches(path.name, beside, n=1, cutoff=ALIKE)
+        remedy = f"did you mean {near[0]!r}? {PATHS_COUNT}" if near else PATHS_COUNT
+        return self.fault(loc, f"there is no file {path.name!r} in {self.where(path.parent)}", remedy)
 
 
 def load_spec(path: Path) -> Spec:

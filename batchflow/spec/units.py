@@ -69,8 +69,7 @@ def parse_keeping(value: Any) -> int:
     seconds = _seconds(value)
     if not _HOUR <= seconds <= _MONTH or seconds != seconds.to_integral_value():
         raise refuse(
-            f"{KEY} is {_plain(seconds)} seconds; it must be a whole number of them, from an hour (1h) to 30 days "
-            "(30d)",
+            f"{KEY} is {value}; it must be a whole number of seconds, from an hour (1h) to 30 days (30d)",
             "write e.g. 1d",
         )
     return int(seconds)

@@ -12,6 +12,7 @@ SLOT: Final = re.compile(r"\{\{[^{}\n]*\}\}")
 
 _BARE_SLOT: Final = re.compile(r"""(?P<before>[^"'#:\n{]*(?:: *\{[^"'#:\n]*)?(?::|-) +)(?P<value>\{\{[^{}\n]*\}\}.*)""")
 _NOT_PRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ODD_BLANK: Final = re.compile("(?P<before> *)(?P<blank>[\xa0\u2000-\u200a\u202f\u205f\u3000])")
 _CONFLICT: Final = re.compile(r"^<{7}(?: .*)?$", re.MULTILINE)
 _CONFLICT_END: Final = re.compile(r"^>{7}(?: |$)", re.MULTILINE)
 _QUOTES: Final = 'put the whole text in quotes: "…"'
@@ -52,9 +53,9 @@ def explain_syntax(source: SourceText, error: yaml.YAMLError) -> Fault:
     problem = str(getattr(error, "problem", None) or "it cannot be read")
     begun, met = _offset(error, "context_mark"), _offset(error, "problem_mark")
     offset = met if met is not None else begun or 0
-    slot = _bare_slot_before(source, offset)
-    if slot is not None:
-        return slot
+    better = _bare_slot_before(source, offset) or odd_blank(source, offset)
+    if better is not None:
+        return better
     if "quoted scalar" in str(getattr(error, "context", "")) and "end of stream" in problem:
         return source.fault(
             begun or 0,
@@ -64,6 +65,20 @@ def explain_syntax(source: SourceText, error: yaml.YAMLError) -> Fault:
     if "directive" in str(getattr(error, "context", "")):
         problem = "directive"
     return _at_the_place(source, problem, offset) or _by_the_problem(source, problem, begun, offset)
+
+
+def odd_blank(source: SourceText, offset: int) -> Fault | None:
+    """The fault where what stands at a place, or just above, is indented by blanks that YAML does not take for such."""
+    number, _ = source.position(offset)
+    for line in (number, number - 1):
+        match = _ODD_BLANK.match(source.line(line)) if line >= 1 else None
+        if match:
+            return source.fault(
+                source.offset(line) + match.start("blank"),
+                f"the blank U+{ord(match['blank']):04X} stands in the indentation; YAML takes plain blanks only",
+                "replace it by a plain blank; texts that are copied from web pages often hold such ones",
+            )
+    return None
 
 
 def _offset(error: yaml.YAMLError, name: str) -> int | None:

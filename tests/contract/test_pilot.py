@@ -105,3 +105,12 @@ def test_what_is_wrong_is_said_and_nothing_sent(
     assert words in ended.stderr
     assert not list(study.folder.glob("runs/*/manifest.json"))
     assert study.server.audit()["executions"]["rows"] == 0
+
+
+def test_a_pilot_of_which_everything_is_answered_stops_where_it_is_told_to(make_study: Make) -> None:
+    study = make_study()
+    assert study.run().status == 0
+    ended = study.run("run", "experiment.yaml", "--sample", "5", "--until", "build", "--json")
+    assert (ended.status, ended.json()["up_to_date"]) == (5, False)
+    assert study.run("run", "experiment.yaml", "--sample", "5").status == 0
+    assert study.run("run", "experiment.yaml", "--sample", "5", "--until", "build").status == 0  # it is complete

@@ -258,3 +258,38 @@ def test_a_run_that_is_near_is_named_as_one_writes_it(study: Path, zygote: Zygot
     assert f"of runs/{run}/requests" in zygote.run(study, ["show", custom_id], QUIET).stdout
     inside = zygote.run(study / "runs", ["show", "2", run], QUIET).stdout
     assert f"of {study.resolve()}/runs/{run}/requests" in inside
+
+
+def test_show_looks_near_where_no_study_is_called_as_usual(study: Path, zygote: Zygote) -> None:
+    (study / "experiment.yaml").rename(study / "study.yaml")
+    for folder in (study, study.parent):
+        ended = zygote.run(folder, ["show", "2"], QUIET)
+        assert ended.status == 0, ended.stderr
+        assert ended.stdout.startswith("0000002-1-1-")
+
+
+def test_results_are_not_written_over_what_a_study_needs(study: Path, zygote: Zygote) -> None:
+    spec = study / "experiment.yaml"
+    spec.rename(study / "study.yaml")
+    (study / "study.yaml").write_text((study / "study.yaml").read_text() + "# another word\n")
+    (study / "link.csv").symlink_to("rows.csv")
+    kept = {path: path.read_bytes() for path in study.rglob("[!.]*") if path.is_file()}
+    inside = run_folder(study).relative_to(study) / "requests" / "r1-00001.jsonl"
+    for output in ("study.yaml", "rows.csv", "link.csv", "results.duckdb", str(inside)):
+        ended = zygote.run(study, ["results", "study.yaml", "--format", "csv", "--output", output], QUIET)
+        assert (ended.status, "hint: name another file" in ended.stderr) == (2, True), output
+    assert {path: path.read_bytes() for path in study.rglob("[!.]*") if path.is_file()} == kept
+    for _ in range(2):  # its own file may be written anew
+        assert zygote.run(study, ["results", "study.yaml", "--output", "out.csv"], QUIET).status == 0
+
+
+def test_results_say_that_the_table_was_changed(study: Path, zygote: Zygote) -> None:
+    table, note = study / "rows.csv", "note: the table rows.csv was changed since this run was planned"
+    content = table.read_bytes()
+    table.write_bytes(content)  # touched
+    assert note not in zygote.run(study, ["results"], QUIET).stderr
+    table.write_bytes(content.replace(b"bears", b"boars"))
+    assert note in zygote.run(study, ["results"], QUIET).stderr
+    assert note not in zygote.run(study, ["results", f"runs/{run_folder(study).name}"], QUIET).stderr
+    table.unlink()
+    assert zygote.run(study, ["results"], QUIET).status == 0

@@ -132,3 +132,13 @@ def test_values_that_something_else_takes_the_place_of_are_told(tmp_path: Path) 
     template = {**template, "temperature": "{{ word | number }}"}
     study = compiled(tmp_path, ROWS, {}, template=template, parameters=parameters)
     assert "`temperature` is set beside the template, whose {{ word | number }} is not used" in list(study.notes())
+
+
+def test_a_factor_that_no_prompt_names_is_to_be_written_there(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        compiled(tmp_path, ROWS, {"factors": {"tone": ["warm", "cold"]}}, "{{word}}")
+    (fault,) = caught.value.faults
+    assert fault.remedy.startswith("write {{ tone }} where it belongs in the template")
+    with pytest.raises(SpecError) as caught:
+        compiled(tmp_path, ROWS, {"factors": {"temprature": [0, 1]}}, "{{word}}")
+    assert caught.value.faults[0].remedy.endswith("or name the key that you meant: temperature?")

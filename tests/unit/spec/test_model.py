@@ -108,7 +108,7 @@ def test_files_are_kept_from_an_hour_to_thirty_days(tmp_path: Path, text: str, s
 
 @pytest.mark.parametrize("value", ["59m", "31d", "0s", "3600.5s"])
 def test_files_are_kept_no_other_time(tmp_path: Path, value: str) -> None:
-    assert "a whole number of them, from an hour (1h) to 30 days (30d)" in refused(
+    assert "a whole number of seconds, from an hour (1h) to 30 days (30d)" in refused(
         tmp_path, output={"expires_after": value}
     )
 
