@@ -1,14 +1,13 @@
 """Which rows a command asks: the spec's sample, and what its options say instead."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchflow.errors import DataError, Fault, UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class RowOptions:
+class RowOptions(NamedTuple):
     """The options --sample, --seed, --ids and --where as they were given."""
 
     sample: int | None = None

@@ -59,13 +59,12 @@ class Factor:
         return level.label if self.type == "VARCHAR" else level.value
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """One combination of levels. number counts from 1 in the full crossing, whatever is left out of it."""
 
     number: int
     text: str
-    levels: Mapping[str, Level] = field(default_factory=dict)
+    levels: Mapping[str, Level] = {}
 
 
 def as_text(value: Any) -> str:

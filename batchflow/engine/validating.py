@@ -16,7 +16,7 @@ def check_only(study: Study, watch: Watch = unwatched) -> tuple[int, tuple[Findi
     """
     lint = study.lint()
     with _rows(study) as rows:
-        requests = sum(len(part) for part in parts(study, rows, "0" * 64, lint=lint, watch=watch))
+        requests = sum(part.requests for part in parts(study, rows, "0" * 64, lint=lint, watch=watch))
     return requests, () if lint is None else lint.findings()
 
 

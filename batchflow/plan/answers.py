@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path as FilePath
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from batchflow.errors import Fault, SpecError, TemplateError
 from batchflow.identity import json_bytes, sha256_hex
@@ -27,8 +27,7 @@ SHOWN_FAULTS: Final = 20
 _TYPES: Final = ("string", "integer", "number", "boolean", "object", "array", "null")
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(NamedTuple):
     """What a study wants of its answers. schema: as the author has it, None where nothing is sent for it; file: the one
     it came from, if any.
     """
@@ -36,7 +35,7 @@ class Answers:
     kinds: Mapping[str, Kind]
     schema: Mapping[str, Any] | None = None
     strict: bool = True
-    extract: Mapping[str, str] = field(default_factory=dict)
+    extract: Mapping[str, str] = {}
     file: FilePath | None = None
 
     def asked(self, body: Body, endpoint: str) -> Body:
@@ -110,10 +109,10 @@ class _Located(Protocol):
 def _schema(spec: Spec, answer: AnswerSpec) -> tuple[dict[str, Any], _Located, FilePath | None]:
     """The schema, where its parts are written, and its file."""
     if answer.fields is not None:
-        return answer.fields_schema() or {}, _InFields(spec), None
+        return answer.fields_schema() or {}, partial(_in_fields, spec), None
     if isinstance(answer.schema_, str):
         return _read(spec, answer.schema_)
-    return dict(answer.schema_ or {}), _InSpec(spec), None
+    return dict(answer.schema_ or {}), partial(_in_spec, spec), None
 
 
 def _read(spec: Spec, shown: str) -> tuple[dict[str, Any], _Located, FilePath]:
@@ -124,7 +123,7 @@ def _read(spec: Spec, shown: str) -> tuple[dict[str, Any], _Located, FilePath]:
     schema = _unmarked(reader.read())
     if not isinstance(schema, dict):
         raise SpecError([reader(Place(()), "the schema is not a JSON object", "begin with { and end with }")])
-    return schema, _InFile(reader), path
+    return schema, partial(_in_file, reader), path
 
 
 def _unmarked(node: Any) -> Any:
@@ -136,30 +135,18 @@ def _unmarked(node: Any) -> Any:
     return [_unmarked(member) for member in node] if isinstance(node, list) else node
 
 
-@dataclass(frozen=True, slots=True)
-class _InFile:
-    reader: JsonReader
-
-    def __call__(self, path: Path, cause: str, remedy: str) -> Fault:
-        return self.reader(Place(path, key=_is_key(path)), f"{_words(path)}: {cause}", remedy)
+def _in_file(reader: JsonReader, path: Path, cause: str, remedy: str) -> Fault:
+    return reader(Place(path, key=_is_key(path)), f"{_words(path)}: {cause}", remedy)
 
 
-@dataclass(frozen=True, slots=True)
-class _InSpec:
-    spec: Spec
-
-    def __call__(self, path: Path, cause: str, remedy: str) -> Fault:
-        loc: Loc = ("answer", "schema", *path)
-        return self.spec.fault(loc, f"{_words(path)}: {cause}", remedy, key=_is_key(path))
+def _in_spec(spec: Spec, path: Path, cause: str, remedy: str) -> Fault:
+    loc: Loc = ("answer", "schema", *path)
+    return spec.fault(loc, f"{_words(path)}: {cause}", remedy, key=_is_key(path))
 
 
-@dataclass(frozen=True, slots=True)
-class _InFields:
-    spec: Spec
-
-    def __call__(self, path: Path, cause: str, remedy: str) -> Fault:
-        loc = ("answer", "fields", *(name for kind, name in pairwise(path) if kind == "properties"))
-        return self.spec.fault(loc, f"`{'.'.join(map(str, loc))}`: {cause}", remedy)
+def _in_fields(spec: Spec, path: Path, cause: str, remedy: str) -> Fault:
+    loc = ("answer", "fields", *(name for kind, name in pairwise(path) if kind == "properties"))
+    return spec.fault(loc, f"`{'.'.join(map(str, loc))}`: {cause}", remedy)
 
 
 def _is_key(path: Path) -> bool:

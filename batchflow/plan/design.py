@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -36,8 +35,7 @@ class Cell(NamedTuple):
     constants: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Design:
+class Design(NamedTuple):
     """Every condition of a study, in order; without factors there is one. notes: what its author may want to know."""
 
     spec: DesignSpec
@@ -46,7 +44,7 @@ class Design:
     rules: Rules  # who is asked, the choice of rows included
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
-    _locate: Callable[[BadCondition], Fault] = field(default=lambda _: Fault("", "", ""), repr=False)
+    locate: Callable[[BadCondition], Fault] = lambda _: Fault("", "", "")
 
     @property
     def columns(self) -> frozenset[str]:
@@ -101,7 +99,7 @@ class Design:
             with Selection(rows, self.rules) as chosen:
                 yield Assignment(self, chosen)
         except BadCondition as error:
-            raise SpecError([self._locate(error)]) from error
+            raise SpecError([self.locate(error)]) from error
 
 
 class Assignment:

@@ -1,7 +1,7 @@
 """A request body before its slots are known: a tree of JSON values in which some texts may hold slots."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from batchflow.errors import Fault
@@ -44,8 +44,7 @@ class Locator(Protocol):
     def __call__(self, place: Place, cause: str, remedy: str) -> Fault: ...
 
 
-@dataclass(frozen=True, slots=True)
-class InFile:
+class InFile(NamedTuple):
     """The locator that knows the file and no positions in it; it says the path in words."""
 
     shown: str
@@ -54,8 +53,7 @@ class InFile:
         return Fault(self.shown, f"{place.words()}: {cause}", remedy)
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """root: the top level, in the author's order. values_by: what makes a slot a value, its missing quotes (JSON) or
     a filter (YAML). parameters: the top-level keys that the experiment file sets. replaced: what the template has in
     their place.
@@ -66,7 +64,7 @@ class Body:
     locate: Locator
     parameters: frozenset[str] = frozenset()
     locate_parameters: Locator = InFile("parameters")
-    replaced: Mapping[str, Any] = field(default_factory=dict)
+    replaced: Mapping[str, Any] = {}
 
     def with_parameters(self, parameters: Mapping[str, Any], locate: Locator | None = None) -> "Body":
         """Top-level keys replaced: an existing key keeps its place, new ones follow in the author's order.
@@ -74,8 +72,7 @@ class Body:
         Parameters are plain values, never templates; `compile_template` refuses a slot in one. `locate` is asked
         about places whose path begins with such a key.
         """
-        return replace(
-            self,
+        return self._replace(
             root={**self.root, **parameters},
             parameters=self.parameters | set(parameters),
             locate_parameters=locate or self.locate_parameters,

@@ -1,7 +1,7 @@
 """Where bodies come from: a JSON or YAML file, an inline mapping of the experiment file, or a plain prompt."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -64,7 +64,7 @@ def body_from_prompt(system: str | None, user: str, locate: Locator | None = Non
     if endpoint == CHAT:
         messages = [{"role": role, "content": text} for role, text in prompt.items()]
         places: dict[Path, str] = {("messages", position): role for position, role in enumerate(prompt)}
-        return body_from_mapping({"messages": messages}, _InPrompt(locate, places))
+        return body_from_mapping({"messages": messages}, partial(_in_prompt, locate, places))
     keys = {"user": _ASKED_BY.get(endpoint, "prompt")}
     if endpoint == RESPONSES:
         keys = {"system": "instructions", **keys}
@@ -73,24 +73,18 @@ def body_from_prompt(system: str | None, user: str, locate: Locator | None = Non
         remedy = "remove system, or write its words into user"
         raise TemplateError([locate(Place(("system",), key=True), cause, remedy)])
     places = {(keys[role],): role for role in prompt}
-    return body_from_mapping({keys[role]: text for role, text in prompt.items()}, _InPrompt(locate, places))
+    return body_from_mapping({keys[role]: text for role, text in prompt.items()}, partial(_in_prompt, locate, places))
 
 
 _ASKED_BY: Final = {RESPONSES: "input", EMBEDDINGS: "input", MODERATIONS: "input"}
 
 
-@dataclass(frozen=True, slots=True)
-class _InPrompt:
+def _in_prompt(locate: Locator, roles: Mapping[Path, str], place: Place, cause: str, remedy: str) -> Fault:
     """A locator that turns places of the body into places of the prompt, which are named by role."""
-
-    locate: Locator
-    roles: Mapping[Path, str]
-
-    def __call__(self, place: Place, cause: str, remedy: str) -> Fault:
-        for path, role in self.roles.items():
-            if place.path[: len(path)] == path:
-                place = place._replace(path=(role,))
-        return self.locate(place, cause, remedy)
+    for path, role in roles.items():
+        if place.path[: len(path)] == path:
+            place = place._replace(path=(role,))
+    return locate(place, cause, remedy)
 
 
 def _marked(value: Any) -> Any:

@@ -65,12 +65,14 @@ class Slot(Protocol):
         """The bytes of each row; what cannot be filled is told in `faults`."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextSlot:
+class TextSlot(NamedTuple):
     """A column inside a text."""
 
     column: str
-    is_text = True
+
+    @property
+    def is_text(self) -> bool:
+        return True
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -84,13 +86,15 @@ class TextSlot:
         return escape_texts(cells[self.column])
 
 
-@dataclass(frozen=True, slots=True)
-class ValueSlot:
+class ValueSlot(NamedTuple):
     """A column that stands for a JSON value. kind: scalar, number, boolean or json."""
 
     column: str
     kind: str
-    is_text = False
+
+    @property
+    def is_text(self) -> bool:
+        return False
 
     @property
     def columns(self) -> tuple[str, ...]:

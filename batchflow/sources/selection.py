@@ -5,9 +5,8 @@ decided by DuckDB over the stored rows, out of memory where there are many.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from batchflow import files
 from batchflow.sources.choice import RowChoice, choose
@@ -30,8 +29,7 @@ class BadCondition(ValueError):
         self.position, self.cause, self.remedy = position, cause, remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What decides. columns: the stored names of the data's columns. factors: name -> type. conditions: number -> its
     cells in the order of the factors. where must all be true, of exclude none. strata is given for exact balance only.
     choice_by: the stored names of the columns that a sample is drawn by.
@@ -44,7 +42,7 @@ class Rules:
     exclude: Sequence[str] = ()
     strata: Sequence[str] | None = None
     seed: int = 0
-    choice: RowChoice = field(default=RowChoice())
+    choice: RowChoice = RowChoice()
     choice_by: Sequence[str] = ()
 
     @property

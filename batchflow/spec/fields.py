@@ -23,8 +23,9 @@ _MEANT: Final = {
     **dict.fromkeys(("bool", "yes/no", "true/false", "logical"), "boolean"),
 }
 _WRITTEN: Final = r"(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)"
-_RANGE: Final = re.compile(rf"{_WRITTEN}\s*\.\.\s*{_WRITTEN}")
-_NEARLY_A_RANGE: Final = re.compile(rf"{_WRITTEN}\s*(?:\.\.\.|\u2026|\u2013|\u2014|-|:|to)\s*{_WRITTEN}")
+# not compiled before a study has fields
+_RANGE: Final = rf"{_WRITTEN}\s*\.\.\s*{_WRITTEN}"
+_NEARLY_A_RANGE: Final = rf"{_WRITTEN}\s*(?:\.\.\.|\u2026|\u2013|\u2014|-|:|to)\s*{_WRITTEN}"
 _LIST_OF: Final = "list of"
 _OTHERS: Final = frozenset({"description", "nullable"})
 # what others say beside `type` -> what it is called here
@@ -95,13 +96,13 @@ def _of_word(word: str, within: Path) -> Schema:
 def _scalar(word: str, within: Path) -> Schema:
     if word in _SIMPLE:
         return {"type": _SIMPLE[word]}
-    if found := _RANGE.fullmatch(word):
+    if found := re.fullmatch(_RANGE, word):
         return _of_range(found[1], found[2], within)
     raise refuse(f"{KEY}: there is no type `{_short(word)}`", _type_meant(word), within=within)
 
 
 def _type_meant(word: str) -> str:
-    if found := _NEARLY_A_RANGE.fullmatch(word):
+    if found := re.fullmatch(_NEARLY_A_RANGE, word):
         return f"write {found[1]}..{found[2]}"
     for sign in (",", "|", "/"):
         if sign in word and word.lower() not in _MEANT:
@@ -205,7 +206,7 @@ def _all_types(others: Mapping[str, Any]) -> bool:
 def _is_type(member: Any) -> bool:
     if isinstance(member, str):
         word = member.strip().removesuffix("?")
-        return word in _SIMPLE or bool(_RANGE.fullmatch(word)) or word.startswith(_LIST_OF + " ")
+        return word in _SIMPLE or bool(re.fullmatch(_RANGE, word)) or word.startswith(_LIST_OF + " ")
     return isinstance(member, Mapping | list)
 
 

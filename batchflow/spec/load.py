@@ -6,10 +6,9 @@ import os
 import re
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -31,15 +30,14 @@ _OPENAI_KEY: Final = re.compile(r"\bsk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}")
 _KEY_NAMES: Final = frozenset({"api_key", "apikey", "api-key", "secret", "password", "token", "authorization"})
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(NamedTuple):
     """An experiment file as it was read. Relative paths start at `folder`; `content` is the file byte for byte."""
 
     path: Path
     folder: Path
     content: bytes
     experiment: Experiment
-    _places: Places = field(repr=False, compare=False)
+    places: Places
 
     def resolve(self, relative: str) -> Path:
         """A path named in the spec: relative ones start at the spec's folder, `~` is the home folder."""
@@ -50,7 +48,7 @@ class Spec:
 
     def fault(self, loc: Loc, cause: str, remedy: str, *, key: bool = False, inside: int = 0) -> Fault:
         """A fault at the value of a key path such as ("data", "source"), as `Places.fault` has it."""
-        return self._places.fault(loc, cause, remedy, key=key, inside=inside)
+        return self.places.fault(loc, cause, remedy, key=key, inside=inside)
 
     def where(self, folder: Path) -> str:
         """A folder as its reader knows it, for what is not in it."""

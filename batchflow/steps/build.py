@@ -164,7 +164,7 @@ def _watched(folder: RunFolder, rows: int, rendered: Iterator[Part]) -> Iterator
     """The same; after the first requests the disk is known to have room for all."""
     known = False
     for part in rendered:
-        if part and not known:
+        if part.requests and not known:
             _check_disk(folder, rows, part)
             known = True
         yield part

@@ -153,7 +153,7 @@ def _left_out(study: Study, rows: Rows, numbers: Mapping[str, int]) -> list[str]
 
 def _asked(study: Study, rows: Rows, numbers: Mapping[str, int], choice: RowChoice) -> dict[str, int]:
     """Those of some rows that are asked under such a choice."""
-    design = replace(study.design, rules=replace(study.design.rules, choice=choice))
+    design = study.design._replace(rules=study.design.rules._replace(choice=choice))
     with design.assigned(rows.path) as assignment:
         return {
             row_id: number

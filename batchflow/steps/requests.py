@@ -3,7 +3,6 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -41,8 +40,7 @@ class Asked(NamedTuple):
     lines: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Requests in the order in which they are sent, by column. cells: what asks each; offsets: of its row in the chunk;
     hashes: sha256 of each body in hex; weights: with the number of the condition, empty where nobody asked for them;
     inputs: texts that each brings, empty where that is one.
@@ -56,7 +54,8 @@ class Part:
     weights: Sequence[tuple[Weight, int]]
     inputs: Sequence[int]
 
-    def __len__(self) -> int:
+    @property
+    def requests(self) -> int:
         return len(self.lines)
 
     def runs(self) -> Iterator[tuple[str, int, int]]:
@@ -77,7 +76,7 @@ class Part:
     def asked(self) -> Iterator[Asked]:
         """Prompt by prompt."""
         for (offset, number), same in groupby(
-            range(len(self)), key=lambda place: (self.offsets[place], self.cells[place].condition.number)
+            range(self.requests), key=lambda place: (self.offsets[place], self.cells[place].condition.number)
         ):
             places = list(same)
             names = tuple(self.lines.names[place].decode() for place in places)

@@ -287,8 +287,7 @@ def test_a_schema_file_that_is_not_there(tmp_path: Path) -> None:
 def test_other_endpoints_give_no_text(tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(f"{HEAD}answer: {{fields: {{a: text}}}}\n")
     spec = load_spec(tmp_path / "e.yaml")
-    experiment = spec.experiment.model_copy(update={"endpoint": "/v1/embeddings"})
-    object.__setattr__(spec, "experiment", experiment)
+    spec = spec._replace(experiment=spec.experiment.model_copy(update={"endpoint": "/v1/embeddings"}))
     with pytest.raises(SpecError) as caught:
         compile_answers(spec)
     assert "no columns can come of it" in caught.value.text()
