@@ -1,6 +1,5 @@
 """Which rows a command asks: the spec's sample, and what its options say instead."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +22,12 @@ class RowOptions(NamedTuple):
         from batchflow.sources.choice import sample_of
 
         choice = sample_of(spec.experiment.sample)
-        choice = choice if self.sample is None else replace(choice, n=self.sample)
+        choice = choice if self.sample is None else choice._replace(n=self.sample)
         if self.seed is not None and not choice.n:
             raise UsageError("--seed goes with a sample", hint="add --sample N, or `sample` to the spec")
         if self.where is not None and not self.where.strip():
             raise UsageError("--where is empty", hint="write a condition: --where \"country = 'DE'\"")
-        return replace(
-            choice,
+        return choice._replace(
             seed=choice.seed if self.seed is None else self.seed,
             ids=None if self.ids is None else _ids(self.ids),
             source="" if self.ids is None else str(self.ids),

@@ -1,8 +1,7 @@
 """The form of a request line: its custom_id, where it goes, its body. Many are joined only where they are written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchflow.identity import json_text
 
@@ -20,8 +19,7 @@ def _middle(endpoint: str) -> bytes:
     return f'","method":"POST","url":{json_text(endpoint)}'.encode() + BODY
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(NamedTuple):
     """Request lines of one endpoint as columns: custom_ids, body bytes, bytes of each line with its newline."""
 
     endpoint: str
@@ -35,7 +33,8 @@ class Lines:
         lengths = zip(map(len, names), map(len, bodies), strict=True)
         return cls(endpoint, names, bodies, [around + name + body for name, body in lengths])
 
-    def __len__(self) -> int:
+    @property
+    def requests(self) -> int:
         return len(self.names)
 
     def part(self, start: int, stop: int) -> "Lines":

@@ -82,7 +82,7 @@ class ShardCutter:
         many texts each brings, where that is not one.
         """
         sizes, start = lines.sizes, 0
-        while start < len(lines):
+        while start < lines.requests:
             current = self._room(group, sizes[start], inputs[start] if inputs else 1)
             most = self._most_lines - current.lines
             fit = _fitting(sizes[start : start + most], self._most_bytes - current.file.bytes)

@@ -11,52 +11,18 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
+from batchflow.prompts.quick_look import LONG, NAMED, is_free
 from batchflow.prompts.template import Slot
 
 EXAMPLES: Final = 3
-MAIL: Final = "e-mail addresses"
-PHONE: Final = "phone numbers"
-IBAN: Final = "bank account numbers (IBAN)"
-CARD: Final = "numbers of payment cards"
-SSN: Final = "numbers like US social security numbers"
-LONG: Final = "long numbers like an identifier"
-NAMED: Final = "a column that is named like an identifier"
 MOST_LENGTHS: Final = 2  # of the numbers of one kind of identifier
 
-_MAIL: Final = re.compile(
-    rb"@(?:[\w\x80-\xff](?:[\w\x80-\xff-]{0,61}[\w\x80-\xff])?\.)+[A-Za-z]{2,24}(?![\w\x80-\xff-])"
-)
-_BEFORE_AT: Final = re.compile(rb"[A-Za-z0-9._%+\x80-\xff-]")
-# what may not stand before it is asked after the first character: so the search can jump from one such to the next
-_IBAN: Final = re.compile(
-    rb"[A-Z](?<![A-Za-z0-9][A-Z])[A-Z][0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
-)
-# digits with what stands between them in phone numbers, not inside a word, a code, an address or a decimal number
-_NUMBER: Final = re.compile(rb"[+(0-9](?<![\w#=/.,%&-][+(0-9])(?:[ ()./-]{0,3}[0-9]){7,19}(?![\w]|[.,/=_-][\w])")
-_WHOLE: Final = re.compile(rb"^[0-9]{9,20}$", re.MULTILINE)
-_DATE: Final = re.compile(
-    rb"(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.] ?[0-9]{1,2}[-/.] ?(?:[0-9]{2}){1,2})\b"
-)
-_SSN: Final = re.compile(rb"(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}")
-_CARD: Final = re.compile(rb"[3-6][0-9]{3}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|3[47][0-9]{2} ?[0-9]{6} ?[0-9]{5}")
-_PHONES: Final = re.compile(
-    rb"\+[0-9(][0-9 ()./-]*"  # international
-    rb"|00[1-9][0-9 ()./-]*"
-    rb"|\(?0[1-9][0-9]{1,4}\)?[ /-]{1,3}[0-9]{2,8}(?:[ -][0-9]{2,8}){0,4}"  # with the 0 of a trunk line
-    rb"|(?:1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[.-])[2-9][0-9]{2}[ .-][0-9]{4}"  # North American
-)
-_SAID: Final = re.compile(
-    rb"(?:tel|telephone|telefon|phone|mobile|mobil|handy|cell|fax|whatsapp)\W{1,4}$", re.IGNORECASE
-)
-_FEWEST, _MOST = 8, 15  # digits of a phone number with its country or area
-_EPOCH: Final = re.compile(rb"1[0-9]{9}(?:[0-9]{3})?")
+_EPOCH: Final = rb"1[0-9]{9}(?:[0-9]{3})?"
 _NAMES: Final = re.compile(
     r"(?:^|[^a-z])(?:ssn|social[ _-]?security|passport|iban|tax[ _-]?id|national[ _-]?id|patient[ _-]?id|"
     r"medical[ _-]?record)(?:$|[^a-z])",
     re.IGNORECASE,
 )
-_DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
-_BETWEEN: Final = b" ()./-"
 _ESCAPES: Final = ((rb"\n", b"  "), (rb"\t", b"  "), (rb"\r", b"  "), (rb"\"", b' "'))  # of the same length
 _OF_ESCAPES: Final = b"".join(escape for escape, _ in _ESCAPES)
 _ALL: Final = 0.8  # of a column's cells, before it is taken for one of identifiers
@@ -151,7 +117,7 @@ class Lint:
         self._used.update(dict.fromkeys(columns))
         self._cells[columns] = self._cells.get(columns, 0) + sum(map(bool, filled))
         text = b"\n".join(filled)
-        if _is_free(text):
+        if is_free(text, _OF_ESCAPES):
             return
         text = _plain(text)
         starts: list[int] = []
@@ -166,7 +132,7 @@ class Lint:
         numbers = self._numbers.setdefault(columns, _Numbers())
         numbers.cells += 1
         numbers.lengths.add(len(number))
-        numbers.times = numbers.times and _EPOCH.fullmatch(number) is not None
+        numbers.times = numbers.times and re.fullmatch(_EPOCH, number) is not None
 
     def _settle(self) -> None:
         """Count the rows of a chunk that is through."""
@@ -201,11 +167,6 @@ class Lint:
         return len(numbers.lengths) <= MOST_LENGTHS and numbers.cells >= _ALL * self._cells[columns]
 
 
-def _is_free(text: bytes) -> bool:
-    """Whether a quick look is enough: there is no @, and no run of digits that would do, escapes left out."""
-    return b"@" not in text and b"0" * _FEWEST not in text.translate(_DIGITS, _BETWEEN + _OF_ESCAPES)
-
-
 def _plain(text: bytes) -> bytes:
     """The inside of JSON strings with its commonest escapes made blank; as long as before."""
     if b"\\" in text:
@@ -216,38 +177,7 @@ def _plain(text: bytes) -> bytes:
 
 def _hits(text: bytes) -> Iterator[tuple[str, int]]:
     """Kind and place of everything in a text that has the form of personal data."""
-    if b"@" in text:
-        yield from ((MAIL, at.start()) for at in _MAIL.finditer(text) if _BEFORE_AT.match(text, at.start() - 1))
-    # a look that costs little first: without a run of so many digits there is nothing to be found
-    if b"0" * _FEWEST not in text.translate(_DIGITS, _BETWEEN):
-        return
-    yield from ((LONG, at.start()) for at in _WHOLE.finditer(text))
-    yield from ((IBAN, at.start()) for at in _IBAN.finditer(text) if _is_iban(at[0]))
-    for at in _NUMBER.finditer(text):
-        if kind := _kind(at[0], text[max(0, at.start() - 16) : at.start()]):
-            yield kind, at.start()
+    if not is_free(text):
+        from batchflow.prompts.forms import hits  # noqa: PLC0415 - its expressions take long to compile
 
-
-def _kind(number: bytes, before: bytes) -> str:
-    """What kind of number it is; empty: none of ours."""
-    if _DATE.match(number):
-        return ""
-    digits = number.translate(None, b"+ ()./-")
-    if _SSN.fullmatch(number):
-        return SSN
-    if _CARD.fullmatch(number) and _luhn(digits):
-        return CARD
-    enough = _FEWEST <= len(digits) <= _MOST
-    return PHONE if enough and (_PHONES.fullmatch(number) or _SAID.search(before)) else ""
-
-
-def _is_iban(found: bytes) -> bool:
-    text = found.replace(b" ", b"").decode()
-    turned = text[4:] + text[:4]
-    return int("".join(str(int(letter, 36)) for letter in turned)) % 97 == 1
-
-
-def _luhn(digits: bytes) -> bool:
-    numbers = [int(digit) for digit in reversed(digits.decode())]
-    doubled = [sum(divmod(2 * number, 10)) for number in numbers[1::2]]
-    return (sum(numbers[::2]) + sum(doubled)) % 10 == 0
+        yield from hits(text)

@@ -1,5 +1,6 @@
 """The cells of a sheet that are a table, as a spec names them: `B3:F200`, `A:D`."""
 
+import re
 from typing import NamedTuple
 
 from batchflow.spec.data import RANGE
@@ -18,7 +19,7 @@ def range_of(cells: str | None) -> Range:
     """What a spec's `range` means; everything without one."""
     if cells is None:
         return Range()
-    found = RANGE.fullmatch(cells)
+    found = re.fullmatch(RANGE, cells)
     if found is None:
         raise AssertionError(f"{cells!r} was checked before")
     left, top, right, bottom = found.groups()

@@ -1,8 +1,7 @@
 """Which rows of a table are asked, where not all are: a sample, a list of ids, a condition. Decided by DuckDB."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batchflow.errors import DataError, Fault
 from batchflow.sources.database import identifier, literal
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 _SHOWN: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class RowChoice:
+class RowChoice(NamedTuple):
     """n: as many rows, drawn by a hash of seed and row id; 0: all. by: columns whose combinations have their shares.
     ids: only rows with these; None: whatever their id. source: where the ids were read, for errors. where: an SQL
     condition over columns, as its author wrote it.
@@ -45,7 +43,7 @@ class RowChoice:
 
     def facts(self) -> dict[str, Any] | None:
         """As a run's manifest keeps it; None where all rows are asked."""
-        return {**asdict(self), "by": list(self.by)} if self else None
+        return {**self._asdict(), "by": list(self.by)} if self else None
 
     def words(self) -> str:
         """For people."""

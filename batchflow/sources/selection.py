@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NUMBER: Final = identifier("number of a condition")  # what no column and no factor is called
 MOST_JUDGED: Final = 10_000  # conditions; more would be felt
 # a name beside a number, where no cast stands before the sign
-_COMPARED: Final = re.compile(r'(?<![\w":])("(?:[^"]|"")+"|[^\W\d]\w*)\s*([<>]=?)\s*(-?[0-9]+(\.[0-9]+)?)')
+_COMPARED: Final = r'(?<![\w":])("(?:[^"]|"")+"|[^\W\d]\w*)\s*([<>]=?)\s*(-?[0-9]+(\.[0-9]+)?)'
 
 
 class BadCondition(ValueError):
@@ -129,7 +129,7 @@ def in_words(error: Exception, text: str, otherwise: str) -> tuple[str, str]:
     cause = said(error)
     if "VARCHAR" not in cause or "explicit" not in cause:
         return cause, otherwise
-    found = list(_COMPARED.finditer(text))
+    found = list(re.finditer(_COMPARED, text))
     if len(found) != 1:
         return cause, "cells are text: make numbers of them, e.g. age::int > 30"
     name, sign, number, decimals = found[0].groups()

@@ -33,8 +33,8 @@ _FOR: Final[Mapping[str, Kind]] = {
 # how a query says it
 _IN_QUERIES: Final = {"sheet": "from 'book.xlsx#Sheet 2'", "table": "from 'panel.sqlite#people'"}
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_SIGNED: Final = re.compile(r"signature|^sig$|token|key|password|secret|credential", re.IGNORECASE)
-RANGE: Final = re.compile(r"\$?([A-Za-z]{1,3})\$?([1-9][0-9]*)?(?::\$?([A-Za-z]{1,3})\$?([1-9][0-9]*)?)?")
+_SIGNED: Final = r"(?i)signature|^sig$|token|key|password|secret|credential"
+RANGE: Final = r"\$?([A-Za-z]{1,3})\$?([1-9][0-9]*)?(?::\$?([A-Za-z]{1,3})\$?([1-9][0-9]*)?)?"
 
 
 def is_address(source: str) -> bool:
@@ -190,7 +190,7 @@ class DataSpec(Strict):
     @field_validator("range")
     @classmethod
     def _cells(cls, cells: str | None) -> str | None:
-        if cells is not None and not RANGE.fullmatch(cells):
+        if cells is not None and not re.fullmatch(RANGE, cells):
             raise refuse(f"{KEY} must name cells, not {cells!r}", "write e.g. B3:F200, or A:D for whole columns")
         return cells
 
@@ -198,7 +198,7 @@ class DataSpec(Strict):
 def _check_address(source: str) -> None:
     """Refuse an address that carries a secret, and one that is a pattern."""
     parts = urlsplit(source)
-    secret = parts.password or any(_SIGNED.search(name) for name, _ in parse_qsl(parts.query))
+    secret = parts.password or any(re.search(_SIGNED, name) for name, _ in parse_qsl(parts.query))
     if secret or (parts.username and parts.scheme in {"http", "https", "ftp"}):
         raise refuse(
             f"{KEY}: the address carries a password or a signature, which would be copied with this file",

@@ -15,7 +15,7 @@ from batchflow.spec.base import KEY, refuse
 SEARCHED: Final = 100_000  # characters of an answer that a regular expression sees
 _LONGEST: Final = 1_000  # characters of a pattern
 _MANY: Final = 20  # repetitions from which on a repetition counts as unbounded
-_STEP: Final = re.compile(r"\.([^.\[\]\s\"']+)|\[(-?[0-9]{1,9})\]|\[\"([^\"]*)\"\]|\['([^']*)'\]")
+_STEP: Final = r"\.([^.\[\]\s\"']+)|\[(-?[0-9]{1,9})\]|\[\"([^\"]*)\"\]|\['([^']*)'\]"
 _FENCE: Final = "```"
 
 Steps = tuple[str | int, ...]
@@ -52,7 +52,7 @@ def path_steps(path: str) -> Steps | None:
     steps: list[str | int] = []
     position = 1
     while position < len(path):
-        found = _STEP.match(path, position)
+        found = re.compile(_STEP).match(path, position)
         if found is None:
             return None
         name = next(part for part in found.groups() if part is not None)

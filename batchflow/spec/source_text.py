@@ -8,21 +8,21 @@ from typing import Final
 from batchflow.errors import Fault, redact
 
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
-_NAMED_SECRET: Final = re.compile(
-    r"""((?:^|[\s{,"'])[\w-]*(?:api_?key|secret|password|token|authorization)["']?\s*:\s*)(?=\S)(?!\{).+$""",
-    re.IGNORECASE,
+# compiled where a line is shown
+_BEHIND_ITS_NAME: Final = (
+    r"""(?i)((?:^|[\s{,"'])[\w-]*(?:api_?key|secret|password|token|authorization)["']?\s*:\s*)(?=\S)(?!\{).+$"""
 )
-_KEY_FOR_ITS_NAME: Final = re.compile(r"""(api_key_env["']?\s*:\s*)(?!["']?[A-Z][A-Z0-9_]*["']?\s*(?:[,}#]|$))\S+""")
-_PASSWORD_IN_ADDRESS: Final = re.compile(r"://[^/\s]*@")
+_KEY_FOR_ITS_NAME: Final = r"""(api_key_env["']?\s*:\s*)(?!["']?[A-Z][A-Z0-9_]*["']?\s*(?:[,}#]|$))\S+"""
+_IN_ADDRESS: Final = r"://[^/\s]*@"
 _HIDDEN: Final = "[redacted]"
 _LONGEST_SHOWN: Final = 5_000
 
 
 def without_secrets(text: str) -> str:
     """One line of a spec as it may be shown: no keys, no passwords."""
-    text = _NAMED_SECRET.sub(lambda match: match[1] + _HIDDEN, text)
-    text = _KEY_FOR_ITS_NAME.sub(lambda match: match[1] + _HIDDEN, text)
-    return redact(_PASSWORD_IN_ADDRESS.sub(f"://{_HIDDEN}@", text))
+    text = re.sub(_BEHIND_ITS_NAME, lambda match: match[1] + _HIDDEN, text)
+    text = re.sub(_KEY_FOR_ITS_NAME, lambda match: match[1] + _HIDDEN, text)
+    return redact(re.sub(_IN_ADDRESS, f"://{_HIDDEN}@", text))
 
 
 @dataclass(frozen=True, slots=True)

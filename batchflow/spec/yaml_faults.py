@@ -10,11 +10,11 @@ from batchflow.spec.source_text import SourceText
 
 SLOT: Final = re.compile(r"\{\{[^{}\n]*\}\}")
 
-_BARE_SLOT: Final = re.compile(r"""(?P<before>[^"'#:\n{]*(?:: *\{[^"'#:\n]*)?(?::|-) +)(?P<value>\{\{[^{}\n]*\}\}.*)""")
+_BARE_SLOT: Final = r"""(?P<before>[^"'#:\n{]*(?:: *\{[^"'#:\n]*)?(?::|-) +)(?P<value>\{\{[^{}\n]*\}\}.*)"""
 _NOT_PRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ODD_BLANK: Final = re.compile("(?P<before> *)(?P<blank>[\xa0\u2000-\u200a\u202f\u205f\u3000])")
+_ODD_BLANK: Final = "(?P<before> *)(?P<blank>[\xa0\u2000-\u200a\u202f\u205f\u3000])"
 _CONFLICT: Final = re.compile(r"^<{7}(?: .*)?$", re.MULTILINE)
-_CONFLICT_END: Final = re.compile(r"^>{7}(?: |$)", re.MULTILINE)
+_CONFLICT_END: Final = r"(?m)^>{7}(?: |$)"
 _QUOTES: Final = 'put the whole text in quotes: "…"'
 
 
@@ -29,7 +29,7 @@ class NotReadable(Exception):
 def refuse_damaged(source: SourceText) -> None:
     """Raises NotReadable for a text that no parser need see: control characters, an unfinished merge."""
     conflict = _CONFLICT.search(source.text)
-    if conflict and _CONFLICT_END.search(source.text, conflict.end()):
+    if conflict and re.compile(_CONFLICT_END).search(source.text, conflict.end()):
         raise NotReadable(
             source.fault(
                 conflict.start(),
@@ -71,7 +71,7 @@ def odd_blank(source: SourceText, offset: int) -> Fault | None:
     """The fault where what stands at a place, or just above, is indented by blanks that YAML does not take for such."""
     number, _ = source.position(offset)
     for line in (number, number - 1):
-        match = _ODD_BLANK.match(source.line(line)) if line >= 1 else None
+        match = re.match(_ODD_BLANK, source.line(line)) if line >= 1 else None
         if match:
             return source.fault(
                 source.offset(line) + match.start("blank"),
@@ -90,7 +90,7 @@ def _bare_slot_before(source: SourceText, offset: int) -> Fault | None:
     """`user: {{ Name }} and more` breaks the parser only after the slot, often in the next line."""
     number, _ = source.position(offset)
     for line in (number, number - 1):
-        match = _BARE_SLOT.match(source.line(line)) if line >= 1 else None
+        match = re.match(_BARE_SLOT, source.line(line)) if line >= 1 else None
         if match:
             slot, value = SLOT.match(match["value"]), match["value"].rstrip()
             start = source.offset(line) + match.start("value")

@@ -5,10 +5,9 @@ keep their digits; depth, size and aliases are bounded. What is wrong but readab
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
 from math import isinf
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -38,15 +37,14 @@ _STARTS: Final = {"experiment": "`batchflow init DIR` writes a study to start fr
 _OLD_LINE_ENDS: Final = "\x85\u2028\u2029"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One value. `start` is its offset; `key_starts` those of a mapping's keys; `size` counts the nodes in it, each use
     of an alias anew; `broken` means that a fault is known here, so that what follows from it is not said as well.
     """
 
     value: Any  # a scalar, dict[str, Node] or list[Node]
     start: int
-    key_starts: dict[str, int] = field(default_factory=dict)
+    key_starts: Mapping[str, int] = {}
     size: int = 1
     broken: bool = False
 
@@ -226,7 +224,7 @@ class _Builder:
                 "put a text that begins with * in quotes",
             )
         else:
-            return replace(self._anchors[anchor], start=start)
+            return self._anchors[anchor]._replace(start=start)
         return Node(None, start, broken=True)
 
     def _bad_tag(self, tag: str, start: int) -> None:
@@ -251,7 +249,7 @@ class _Builder:
             node = Node(text, start)
             if event.tag not in _QUOTED_TAGS:
                 self._bad_tag(str(event.tag), start)
-                node = replace(node, broken=True)
+                node = node._replace(broken=True)
         self._add(node, event.anchor)
 
     def _resolved(self, text: str, start: int) -> Node:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import count, groupby
 from typing import Final, NamedTuple
 
@@ -141,7 +140,7 @@ def _left_out(study: Study, rows: Rows, numbers: Mapping[str, int]) -> list[str]
     by_ids = RowChoice(ids=choice.ids, source=choice.source)
     parts = (
         (by_ids, f"{choice.source} does not name it"),
-        (replace(by_ids, where=choice.where), f"{choice.where} is not true of it"),
+        (by_ids._replace(where=choice.where), f"{choice.where} is not true of it"),
         (choice, "the sample does not draw it"),
     )
     left = _asked(study, rows, numbers, RowChoice())

@@ -56,7 +56,7 @@ class Part(NamedTuple):
 
     @property
     def requests(self) -> int:
-        return len(self.lines)
+        return self.lines.requests
 
     def runs(self) -> Iterator[tuple[str, int, int]]:
         """The stretches of requests to one model: that model, first place, and the place after the last."""

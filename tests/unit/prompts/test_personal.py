@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchflow.identity import json_text
-from batchflow.prompts.personal import CARD, IBAN, LONG, MAIL, NAMED, PHONE, SSN, Finding, Lint, warnings
+from batchflow.prompts.personal import Finding, Lint, warnings
+from batchflow.prompts.quick_look import CARD, IBAN, LONG, MAIL, NAMED, PHONE, SSN
 from batchflow.prompts.template import TextSlot
 
 
