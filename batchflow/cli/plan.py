@@ -93,8 +93,8 @@ def _hold_against_budget(study: Any, run: Any, book: Any) -> None:
 
 
 def _review(study: Any, run: Any, *, new: bool) -> None:
-    """What is in the request files that a person wants to know, and the page about them. new: they were built just now;
-    else, whether they still are what was built.
+    """What is in the request files that a person wants to know. new: they were built just now; else, whether they still
+    are what was built, and the page about them.
     """
     from batchflow.engine.reviewing import write_review
     from batchflow.prompts.personal import warnings
@@ -105,7 +105,7 @@ def _review(study: Any, run: Any, *, new: bool) -> None:
             render.note(f"note: {line}")
     if not new:
         check_unsent(run.folder, run.state)
-    write_review(run, study)
+        write_review(run, study)
 
 
 def describe(run: Any, planned: Any, cost: Any) -> dict[str, Any]:
