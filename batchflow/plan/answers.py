@@ -78,11 +78,8 @@ def _key(endpoint: str) -> str:
     return "response_format" if endpoint == CHAT else "text"
 
 
-def compile_answers(spec: Spec) -> Answers | None:
-    """What the spec wants of its answers, if anything. Errors: SpecError, TemplateError with every fault found."""
-    answer = spec.experiment.answer
-    if answer is None:
-        return None
+def compile_answers(spec: Spec, answer: AnswerSpec) -> Answers:
+    """What the spec wants of its answers. Errors: SpecError, TemplateError with every fault found."""
     if spec.experiment.endpoint not in {CHAT, RESPONSES}:
         cause = f"answers of {spec.experiment.endpoint} are no text, so that no columns can come of it"
         raise SpecError([spec.fault(("answer",), cause, "remove `answer`", key=True)])

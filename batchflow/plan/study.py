@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchflow.errors import Fault, InvalidInput, SpecError, TemplateError
 from batchflow.identity import fingerprint, json_bytes, sha256_hex
-from batchflow.plan.answer_types import AnswerPlan, duckdb_type
-from batchflow.plan.answers import Answers, compile_answers
 from batchflow.plan.copies import named_files
 from batchflow.plan.design import Design, compile_design
 from batchflow.plan.target import Target, resolve
@@ -31,12 +29,16 @@ from batchflow.spec.endpoints import EMBEDDINGS, RAW
 from batchflow.spec.load import Spec
 from batchflow.spec.places import Loc
 
+if TYPE_CHECKING:
+    from batchflow.plan.answer_types import AnswerPlan
+    from batchflow.plan.answers import Answers
+
 
 class Columns(NamedTuple):
     """What a study's columns are called: those of its rows, and those of its answers, where these are typed."""
 
     data: tuple[Column, ...]
-    answers: AnswerPlan | None
+    answers: "AnswerPlan | None"
 
     def renamed(self) -> Iterator[str]:
         """What is called otherwise in the table of results."""
@@ -57,7 +59,7 @@ class Study(NamedTuple):
     design: Design
     source: Source
     files: tuple[Path, ...] = ()
-    answers: Answers | None = None
+    answers: "Answers | None" = None
 
     @property
     def columns(self) -> Columns:
@@ -146,6 +148,8 @@ class Study(NamedTuple):
         columns = self.columns
         yield from columns.renamed()
         if columns.answers is not None:
+            from batchflow.plan.answer_types import duckdb_type  # noqa: PLC0415 - where answers are typed
+
             typed = [f"{each.results} {duckdb_type(each.kind)}" for each in columns.answers.columns]
             yield f"{len(typed)} typed column{'s' * (len(typed) > 1)}: {', '.join(typed)}"
 
@@ -178,7 +182,7 @@ def _compiled(spec: Spec, target: Target, source: Source, reading: Reading, choi
         cause = f"the table has no column {experiment.data.id!r}"
         raise SpecError([spec.fault(("data", "id"), cause, f"its columns are: {', '.join(names)}")])
     _check_by(spec, choice, names)
-    answers = compile_answers(spec)
+    answers = _answers(spec)
     body = _body(spec).with_parameters(experiment.parameters, _locator(spec, "parameters"))
     body = body if answers is None else answers.asked(body, experiment.endpoint)
     compiled = partial(
@@ -189,6 +193,16 @@ def _compiled(spec: Spec, target: Target, source: Source, reading: Reading, choi
     )
     design = compile_design(spec, body, reading.columns, compiled, choice)
     return Study(spec, target, reading, design, source, named_files(spec), answers)
+
+
+def _answers(spec: Spec) -> "Answers | None":
+    """What the study wants of its answers, if anything."""
+    answer = spec.experiment.answer
+    if answer is None:
+        return None
+    from batchflow.plan.answers import compile_answers  # noqa: PLC0415 - where answers are typed
+
+    return compile_answers(spec, answer)
 
 
 def _check_by(spec: Spec, choice: RowChoice, names: Sequence[str]) -> None:

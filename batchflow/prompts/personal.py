@@ -7,7 +7,7 @@ before finding all.
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
@@ -57,21 +57,20 @@ def warnings(findings: Sequence[Finding]) -> Iterator[str]:
         yield "personal data: leave it out, or mask it in the table; `data: {lint: false}` where it must be sent"
 
 
-@dataclass(slots=True)
 class _Found:
     """What was found of one kind in some columns."""
 
-    rows: int = 0
-    examples: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.rows = 0
+        self.examples: list[str] = []
 
 
-@dataclass(slots=True)
 class _Numbers:
     """The long numbers that are the whole of a slot."""
 
-    cells: int = 0
-    lengths: set[int] = field(default_factory=set)
-    times: bool = True
+    def __init__(self) -> None:
+        self.cells, self.times = 0, True
+        self.lengths: set[int] = set()
 
 
 Watch = Callable[[Slot, Sequence[bytes]], None]

@@ -7,10 +7,7 @@ from typing import Final
 
 from batchflow.errors import DataError, Fault, SpecError
 from batchflow.sources.delimited import Delimited
-from batchflow.sources.jsonl import JsonLines
 from batchflow.sources.parts import file_of
-from batchflow.sources.spreadsheet import Spreadsheet
-from batchflow.sources.statistics_file import StatisticsFile
 from batchflow.sources.table import Source
 from batchflow.sources.workshop import Exported, Workshop
 from batchflow.spec.data import DataSpec, is_address, kind_of
@@ -43,10 +40,16 @@ def open_file(path: Path, shown: str, data: DataSpec, workshop: Workshop) -> Sou
         case "delimited":
             return Delimited(path, shown, workshop, data.encoding)
         case "jsonl":
+            from batchflow.sources.jsonl import JsonLines  # noqa: PLC0415 - most tables are of one kind
+
             return JsonLines(path, shown)
         case "spreadsheet":
+            from batchflow.sources.spreadsheet import Spreadsheet  # noqa: PLC0415 - as above
+
             return Spreadsheet(path, shown, data.sheet, data.range, queried=data.query is not None)
         case "stats":
+            from batchflow.sources.statistics_file import StatisticsFile  # noqa: PLC0415 - as above
+
             return StatisticsFile(path, shown)
         case "parquet":
             from batchflow.sources.relation import ParquetFile  # noqa: PLC0415 - duckdb is heavy

@@ -2,7 +2,6 @@
 
 import bisect
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
 from batchflow.errors import Fault, redact
@@ -25,21 +24,15 @@ def without_secrets(text: str) -> str:
     return redact(re.sub(_IN_ADDRESS, f"://{_HIDDEN}@", text))
 
 
-@dataclass(frozen=True, slots=True)
 class SourceText:
     """A text file as its user knows it: `file` is the path as it was typed; offsets count characters from 0. kind: what
     the file is to be, in the words of a fault.
     """
 
-    file: str
-    text: str
-    kind: str = "experiment"
-    _starts: list[int] = field(init=False, repr=False, compare=False)
-    _end: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_starts", [0, *(match.end() for match in _LINE_END.finditer(self.text))])
-        object.__setattr__(self, "_end", len(self.text.rstrip()))
+    def __init__(self, file: str, text: str, kind: str = "experiment") -> None:
+        self.file, self.text, self.kind = file, text, kind
+        self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+        self._end = len(text.rstrip())
 
     @property
     def a_kind(self) -> str:

@@ -4,9 +4,8 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from batchflow.cost.weighing import Scale, Weight
 from batchflow.errors import DataError, Fault
 from batchflow.identity import custom_ids, sha256_hexes
 from batchflow.plan.design import Cell
@@ -17,6 +16,9 @@ from batchflow.prompts.personal import Lint
 from batchflow.prompts.template import RowFaults
 from batchflow.sources.rows import Chunk, Table
 from batchflow.spec.endpoints import EMBEDDINGS
+
+if TYPE_CHECKING:
+    from batchflow.cost.weighing import Scale, Weight
 
 AT_ONCE: Final = 2_000  # requests rendered at a time, but for the last row's: what fits the processor's caches
 BYTES_AT_ONCE: Final = 30_000_000  # of them, what the template itself brings
@@ -51,7 +53,7 @@ class Part(NamedTuple):
     offsets: Sequence[int]
     lines: Lines
     hashes: Sequence[bytes]
-    weights: Sequence[tuple[Weight, int]]
+    weights: "Sequence[tuple[Weight, int]]"
     inputs: Sequence[int]
 
     @property
@@ -66,7 +68,7 @@ class Part(NamedTuple):
             yield cell.template.model, start, stop
             start = stop
 
-    def weighed(self, start: int, stop: int) -> Iterator[tuple[Weight, int, int]]:
+    def weighed(self, start: int, stop: int) -> "Iterator[tuple[Weight, int, int]]":
         """The weights of a stretch of requests, each with its condition, and how many have it."""
         stretch = self.weights[start:stop]
         one_of = {id(each): each for each in stretch}  # requests that weigh the same mostly share what says so
@@ -87,7 +89,7 @@ class Part(NamedTuple):
 class Looked(NamedTuple):
     """What a look at a body has shown: its weight with the number of its condition, and how many texts it brings."""
 
-    weight: tuple[Weight, int] | None
+    weight: "tuple[Weight, int] | None"
     inputs: int
 
 
@@ -97,7 +99,7 @@ class Inspector:
     at: they weigh the same where they have as many bytes.
     """
 
-    def __init__(self, cell: Cell, endpoint: str, scale: Scale | None) -> None:
+    def __init__(self, cell: Cell, endpoint: str, scale: "Scale | None") -> None:
         self.model, self._number = cell.template.model, cell.condition.number
         self._endpoint, self._scale = endpoint, scale
         by_size = endpoint != EMBEDDINGS if scale is None else scale.by_size(cell.template.model)
@@ -121,7 +123,7 @@ class Inspector:
         return Looked(None if weight is None else (weight, self._number), _inputs(request, self._endpoint))
 
 
-def inspectors(study: Study, scale: Scale | None) -> dict[int, Inspector]:
+def inspectors(study: Study, scale: "Scale | None") -> dict[int, Inspector]:
     """One for each condition, by its number."""
     endpoint = study.spec.experiment.endpoint
     return {cell.condition.number: Inspector(cell, endpoint, scale) for cell in study.design.cells}
@@ -147,7 +149,7 @@ def travels_of(line: bytes) -> Travels:
 class _Builder:
     """Makes the parts of one pass over the rows."""
 
-    def __init__(self, study: Study, fingerprint: str, lint: Lint | None, scale: Scale | None) -> None:
+    def __init__(self, study: Study, fingerprint: str, lint: Lint | None, scale: "Scale | None") -> None:
         self._study, self._lint = study, lint
         self._inspectors = list(inspectors(study, scale).values())
         replicates = range(1, study.design.spec.replicates + 1)
@@ -270,7 +272,7 @@ def parts(
     *,
     lint: Lint | None = None,
     ranges: Iterable[tuple[int, int | None]] = ALL_ROWS,
-    scale: Scale | None = None,
+    scale: "Scale | None" = None,
     watch: Watch = unwatched,
 ) -> Iterator[Part]:
     """Every request of round 1 in row order, rendered and checked. lint: sees what rows bring into them. ranges: the

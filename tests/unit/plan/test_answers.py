@@ -85,9 +85,9 @@ def test_strict_can_be_left_out(tmp_path: Path) -> None:
 
 def asked(folder: Path, root: dict[str, Any], endpoint: str, answer: str = "answer: {fields: {a: text}}\n") -> Body:
     (folder / "experiment.yaml").write_text(f"{HEAD}{answer}")
-    answers = compile_answers(load_spec(folder / "experiment.yaml"))
-    assert answers is not None
-    return answers.asked(body_from_mapping(root), endpoint)
+    spec = load_spec(folder / "experiment.yaml")
+    assert spec.experiment.answer is not None
+    return compile_answers(spec, spec.experiment.answer).asked(body_from_mapping(root), endpoint)
 
 
 def test_responses_ask_in_text_format(tmp_path: Path) -> None:
@@ -288,8 +288,9 @@ def test_other_endpoints_give_no_text(tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(f"{HEAD}answer: {{fields: {{a: text}}}}\n")
     spec = load_spec(tmp_path / "e.yaml")
     spec = spec._replace(experiment=spec.experiment.model_copy(update={"endpoint": "/v1/embeddings"}))
+    assert spec.experiment.answer is not None
     with pytest.raises(SpecError) as caught:
-        compile_answers(spec)
+        compile_answers(spec, spec.experiment.answer)
     assert "no columns can come of it" in caught.value.text()
 
 
