@@ -76,7 +76,7 @@ class Design(NamedTuple):
 
     def shaping(self) -> dict[str, Any]:
         """The keys of the design for the fingerprint, values equal to the defaults left out."""
-        default = DesignSpec()
+        default = DesignSpec.model_construct()
         keys = {name: getattr(self.spec, name) for name in DesignSpec.model_fields if name != "factors"}
         found = {f"design.{name}": value for name, value in keys.items() if value != getattr(default, name)}
         if self.factors:

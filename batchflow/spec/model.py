@@ -193,7 +193,7 @@ class Experiment(Strict):
         examples=[{"model": "gpt-4o", "temperature": 1}],
     )
     design: DesignSpec = Field(
-        default=DesignSpec(),
+        default=DesignSpec.model_construct(),
         description="Under which conditions each row is asked, and how often. Without it: once, as the template says.",
         examples=[{"factors": {"temperature": [0, 1]}, "replicates": 2}],
     )
@@ -226,7 +226,7 @@ class Experiment(Strict):
         examples=[CHAT],
     )
     provider: Annotated[ProviderSpec, BeforeValidator(_spelled_out)] = Field(
-        default=ProviderSpec(name=LOCAL),
+        default=ProviderSpec.model_construct(name=LOCAL),
         description="Who is asked: a name, or a mapping with more. Without it the study runs on the local provider: "
         "free, offline, with SIMULATED answers.",
         examples=[
@@ -236,7 +236,9 @@ class Experiment(Strict):
         ],
     )
     limits: LimitsSpec = Field(
-        default=LimitsSpec(), description="Sizes of the files that are sent.", examples=[{"requests_per_batch": 10_000}]
+        default=LimitsSpec.model_construct(),
+        description="Sizes of the files that are sent.",
+        examples=[{"requests_per_batch": 10_000}],
     )
     budget: BudgetSpec | None = Field(
         default=None,
@@ -250,15 +252,17 @@ class Experiment(Strict):
         examples=[{"my-model": {"input": 1.25, "output": 5}}],
     )
     polling: PollingSpec = Field(
-        default=PollingSpec(), description="How often the provider is asked for news.", examples=[{"interval": "60s"}]
+        default=PollingSpec.model_construct(),
+        description="How often the provider is asked for news.",
+        examples=[{"interval": "60s"}],
     )
     retry: RetrySpec = Field(
-        default=RetrySpec(),
+        default=RetrySpec.model_construct(),
         description="What happens with requests that got no final answer.",
         examples=[{"max_rounds": 3}],
     )
     output: OutputSpec = Field(
-        default=OutputSpec(),
+        default=OutputSpec.model_construct(),
         description="Where the tables go, and what becomes of the files at the provider.",
         examples=[{"database": "results.duckdb"}],
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from batchflow.errors import SpecError
 from batchflow.identity import json_bytes
@@ -394,3 +395,12 @@ def test_sources(tmp_path: Path, source: str) -> None:
 )
 def test_tables_that_are_more_than_a_file(tmp_path: Path, data: dict[str, Any]) -> None:
     assert load(tmp_path, data=data).experiment.data.model_dump(exclude_unset=True) == data
+
+
+def test_defaults_that_are_made_unchecked_are_what_a_check_makes_of_them() -> None:
+    """To check them would build every model a second time, at every start."""
+    found = [field.default for field in Experiment.model_fields.values() if isinstance(field.default, BaseModel)]
+    assert len(found) == 6
+    for default in found:
+        given = {name: getattr(default, name) for name in default.model_fields_set}
+        assert type(default)(**given) == default
