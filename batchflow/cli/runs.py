@@ -41,7 +41,7 @@ def runs(
         (
             entry["run"] + render.simulated(really=entry["simulated"]),
             entry["created_at"],
-            entry["state"],
+            entry["state"] + (" (pilot)" if entry["pilot"] else ""),
             *("" if entry[count] is None else f"{entry[count]:,}" for count in ("requests", "answered", "owed")),
             "" if entry["cost_usd"] is None else usd(entry["cost_usd"]),
         )
@@ -71,6 +71,7 @@ def _entry(folder: Any) -> dict[str, Any]:
         "simulated": run.plan.simulated,
         "experiment": run.plan.experiment,
         "model": run.plan.model,
+        "pilot": run.plan.sample is not None,
         "scope": run.plan.scope,
         "requests": run.plan.requests,
         "answered": account.answered,
@@ -87,4 +88,4 @@ def _misnamed(folder: Any, plan: Any) -> dict[str, Any]:
 def _unknown(folder: Any, state: str, error: str) -> dict[str, Any]:
     """A folder of which nothing is said but why."""
     known = {"run": folder.run, "created_at": "", "state": state, "simulated": False, "error": error}
-    return known | dict.fromkeys(("experiment", "model", "scope", "requests", "answered", "owed", "cost_usd"))
+    return known | dict.fromkeys(("experiment", "model", "pilot", "scope", "requests", "answered", "owed", "cost_usd"))

@@ -114,3 +114,12 @@ def test_a_pilot_of_which_everything_is_answered_stops_where_it_is_told_to(make_
     assert (ended.status, ended.json()["up_to_date"]) == (5, False)
     assert study.run("run", "experiment.yaml", "--sample", "5").status == 0
     assert study.run("run", "experiment.yaml", "--sample", "5", "--until", "build").status == 0  # it is complete
+
+
+def test_runs_mark_a_pilot(make_study: Make) -> None:
+    study = make_study()
+    assert study.run(*RUN, "--sample", "5").status == 0
+    assert study.run().status == 0
+    shown = study.run("runs").stdout
+    assert shown.count("complete (pilot)") == 1
+    assert [each["pilot"] for each in study.run("runs", "--json").json()["runs"]] == [True, False]
