@@ -56,7 +56,7 @@ def results(
 
     form = _check(form, output, safe_csv=safe_csv, as_json=as_json)
     target = _with_answers(find_run(run), run)
-    _check_others(target, run, output)
+    _check_others(target, output)
     formulas = 0
     with open_reader(target.database) as reader:
         _check_held(reader, target)
@@ -105,12 +105,12 @@ def _check(form: str | None, output: Path | None, *, safe_csv: bool, as_json: bo
     return form
 
 
-def _check_others(target: "Target", run: str | None, output: Path | None) -> None:
-    """Refuse to write over what the study needs."""
+def _check_others(target: "Target", output: Path | None) -> None:
+    """Refuse to write over what a study needs."""
     from batchflow.engine.own_files import what_it_is
 
-    if output is not None and (what := what_it_is(target, run, output)):
-        raise UsageError(f"--output {output}: this is {what}", hint="name another file")
+    if output is not None and (what := what_it_is(target, output)):
+        raise UsageError(f"--output {output} would replace {what}", hint="name another file")
 
 
 def _form(form: str | None, output: Path | None, *, safe_csv: bool) -> str:

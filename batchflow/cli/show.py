@@ -51,7 +51,9 @@ def show(
 
 
 def _of_row(row_id: str, where: str | None) -> str:
-    """The request of a row in one run: the named one, that of the study in this folder, or the newest near it."""
+    """The request of a row in one run: the named one, that of the study in this folder, or the newest near it that has
+    the row.
+    """
     from batchflow.engine.finding import find_run
     from batchflow.engine.studies import DEFAULT
     from batchflow.sources.maps import lookup
@@ -61,15 +63,19 @@ def _of_row(row_id: str, where: str | None) -> str:
             f"{row_id} is a study or a run; which of its requests is to be shown?",
             hint=f"name a row, or a request, first: {render.command('show', 'ROW_ID', row_id)}",
         )
-    near = _runs_near("*") if where is None and not Path(DEFAULT).is_file() else []
-    *_, folder = near or [find_run(where).folder]
-    found = [each for path in folder.first_maps() for each in lookup(path, row_id=row_id)]
+    runs = _runs_near("*") if where is None and not Path(DEFAULT).is_file() else []
+    runs = runs or [find_run(where).folder]
+    looked = ((each, [one for path in each.first_maps() for one in lookup(path, row_id=row_id)]) for each in runs[::-1])
+    folder, found = next((pair for pair in looked if pair[1]), (runs[-1], []))
     if not found:
+        nowhere = f"{folder.run} has no" if len(runs) == 1 else f"none of the {len(runs):,} runs near this folder has a"
         raise UsageError(
-            f"{folder.run} has no row with the id {row_id}, and that is no request's id either",
+            f"{nowhere} row with the id {row_id}, and that is no request's id either",
             hint="row ids stand in the column row_id of the results; requests' ids look like 0000123-1-1-3f9c2a71 and "
             "stand in the column custom_id; where to look comes second: batchflow show ID SPEC|RUN",
         )
+    if len(runs) > 1:
+        render.note(f"note: of {len(runs):,} runs near this folder this is {folder.run}; another one is named second")
     if len(found) > 1:
         others = ", ".join(each.custom_id for each in found[1:SHOWN_OTHERS])
         more = f", and {len(found) - SHOWN_OTHERS:,} more" if len(found) > SHOWN_OTHERS else ""

@@ -1,26 +1,34 @@
 """The files of a study: which file is one of them, and whether its table is still what it was."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from batchflow import files
 from batchflow.engine.finding import Target
+from batchflow.engine.studies import DEFAULT
+from batchflow.errors import BatchflowError
+
+_MARK: Final = slice(8, 12), b"DUCK"  # where a database of DuckDB says what it is
 
 
-def what_it_is(target: Target, named: str | None, file: Path) -> str:
-    """What of the study of a run a file is, in words; empty where it is nothing of it, or not there. named: what the
-    run was found by.
+def what_it_is(target: Target, file: Path) -> str:
+    """What of a study, that of the run or another one, a file is, in words; empty where it is nothing of that, or not
+    there.
     """
     if not file.is_file():
         return ""
     if file.resolve().is_relative_to(target.project.runs.resolve()):
         return "a file of a run"
-    if _same(file, target.database):
-        return "the results database"
-    if any(_same(file, table) for table in _tables(target)):
-        return "the table of this study"
-    folder = target.project.folder
-    known = [Path(named or ""), *(folder / copy.name for copy in target.folder.spec.iterdir())]
-    return "a file that this study is made of" if any(_same(file, one) for one in known) else ""
+    if file.suffix.lower() in {".yaml", ".yml"}:
+        return "an experiment file, or part of one"
+    with file.open("rb") as handle:
+        place, mark = _MARK
+        if handle.read(place.stop)[place] == mark:
+            return "a database"
+    made_of = "a file that this study is made of"
+    return made_of if any(one.is_file() and one.samefile(file) for one in _named(target, file)) else ""
 
 
 def table_changed(target: Target) -> bool:
@@ -28,20 +36,30 @@ def table_changed(target: Target) -> bool:
     elsewhere, or is several files, is not looked at.
     """
     source = target.plan.source
-    table = target.project.folder / source.path
+    table = _path(target, source.path)
     if not (target.by_spec and source.sha256 and table.is_file()):
         return False
     touched = table.stat().st_ctime > target.folder.manifest.stat().st_mtime
     return touched and files.sha256_of(table) != source.sha256
 
 
-def _tables(target: Target) -> list[Path]:
-    """The files that its rows came from."""
-    folder, source = target.project.folder, target.plan.source
-    if not source.sha256:
-        return []
-    return [*folder.glob(source.path)] if "*" in source.path else [folder / source.path]
+def _named(target: Target, file: Path) -> Iterator[Path]:
+    """The files that the run's spec names, where they lie; of those in a query only `file`, if it names that."""
+    from batchflow.plan.copies import named_files  # noqa: PLC0415 - only where something would be written over
+    from batchflow.sources.opening import matching  # noqa: PLC0415 - as above
+    from batchflow.spec.load import load_spec  # noqa: PLC0415 - as above
+
+    with suppress(BatchflowError):
+        spec = load_spec(target.folder.spec / DEFAULT)._replace(folder=target.project.folder)
+        data = spec.experiment.data
+        yield from named_files(spec)
+        if data.source is not None:
+            yield from (spec.folder / name for name in matching(data.source, spec.folder))
+        if data.query is not None and file.name in data.query:
+            yield file
 
 
-def _same(one: Path, other: Path) -> bool:
-    return other.is_file() and one.samefile(other)
+def _path(target: Target, shown: str) -> Path:
+    with suppress(RuntimeError):  # no home folder
+        return target.project.folder / Path(shown).expanduser()
+    return target.project.folder / shown

@@ -13,6 +13,7 @@ from batchflow.sources.delimited import Delimited
 from batchflow.sources.exact import records
 from batchflow.sources.rows import Chunk
 from batchflow.sources.table import Reading, Source
+from batchflow.spec.source_text import BLANKS
 
 FEW_BYTES: Final = 200_000  # read exactly in the time that DuckDB takes to start
 
@@ -69,4 +70,4 @@ def few_rows(
 
 def _distinct(row_ids: Sequence[str | None]) -> bool:
     """Whether every row has an id, and one of its own."""
-    return all(row_id and row_id.strip(" ") for row_id in row_ids) and len({*row_ids}) == len(row_ids)
+    return all(row_id and row_id.strip(BLANKS) for row_id in row_ids) and len({*row_ids}) == len(row_ids)

@@ -78,14 +78,14 @@ def _open_database(path: Path, shown: str, table: str | None, *, queried: bool) 
 
 def _open_pattern(spec: Spec, data: DataSpec, workshop: Workshop) -> Source:
     shown = str(data.source)
-    found = _matching(shown, spec.folder)
+    found = matching(shown, spec.folder)
     if not found:
         cause = f"no file matches {shown!r} in {spec.where(spec.folder)}"
         raise SpecError([spec.fault(("data", "source"), cause, PATHS_COUNT)])
     return _together(shown, found, spec, data, workshop)
 
 
-def _matching(shown: str, folder: Path) -> list[str]:
+def matching(shown: str, folder: Path) -> list[str]:
     """The files that a pattern means, by name. Only `*` is special in one."""
     pattern = str(Path(shown.replace("[", "[[]").replace("?", "[?]")).expanduser())
     return sorted(name for name in glob(pattern, root_dir=folder) if (folder / name).is_file())  # noqa: PTH207 - names as written
@@ -136,7 +136,7 @@ def _open_named(spec: Spec, data: DataSpec, workshop: Workshop, name: str) -> So
     """A table that a query names. Errors: SpecError where it is not there."""
     path = spec.folder / name
     if "*" in name and not path.exists():
-        found = _matching(name, spec.folder)
+        found = matching(name, spec.folder)
         if found:
             return _together(name, found, spec, data, workshop)
     file, part = file_of(spec.folder, name)

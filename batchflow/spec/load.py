@@ -60,7 +60,7 @@ class Spec(NamedTuple):
             return self.fault(loc, "this is a folder, not a file", PATHS_COUNT)
         beside: list[str] = []
         with suppress(OSError):
-            beside = [each.name for each in path.parent.iterdir()]
+            beside = [each.name for each in path.parent.iterdir() if each.is_file()]
         near = get_close_matches(path.name, beside, n=1, cutoff=ALIKE)
         remedy = f"did you mean {near[0]!r}? {PATHS_COUNT}" if near else PATHS_COUNT
         return self.fault(loc, f"there is no file {path.name!r} in {self.where(path.parent)}", remedy)

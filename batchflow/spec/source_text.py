@@ -13,6 +13,8 @@ _BEHIND_ITS_NAME: Final = (
 )
 _KEY_FOR_ITS_NAME: Final = r"""(api_key_env["']?\s*:\s*)(?!["']?[A-Z][A-Z0-9_]*["']?\s*(?:[,}#]|$))\S+"""
 _IN_ADDRESS: Final = r"://[^/\s]*@"
+# all that DuckDB trims: the space separators of Unicode
+BLANKS: Final = " \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _HIDDEN: Final = "[redacted]"
 _LONGEST_SHOWN: Final = 5_000
 

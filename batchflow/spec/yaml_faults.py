@@ -6,13 +6,14 @@ from typing import Final
 import yaml
 
 from batchflow.errors import Fault
-from batchflow.spec.source_text import SourceText
+from batchflow.spec.source_text import BLANKS, SourceText
 
 SLOT: Final = re.compile(r"\{\{[^{}\n]*\}\}")
 
 _BARE_SLOT: Final = r"""(?P<before>[^"'#:\n{]*(?:: *\{[^"'#:\n]*)?(?::|-) +)(?P<value>\{\{[^{}\n]*\}\}.*)"""
 _NOT_PRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ODD_BLANK: Final = "(?P<before> *)(?P<blank>[\xa0\u2000-\u200a\u202f\u205f\u3000])"
+# before what looks like a key or a member of a list
+_ODD_BLANK: Final = rf"(?P<before> *)(?P<blank>[{BLANKS[1:]}])[{BLANKS}]*(?:- |[\w\"'-]+ *:)"
 _CONFLICT: Final = re.compile(r"^<{7}(?: .*)?$", re.MULTILINE)
 _CONFLICT_END: Final = r"(?m)^>{7}(?: |$)"
 _QUOTES: Final = 'put the whole text in quotes: "…"'

@@ -9,14 +9,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchflow.errors import DataError
+from batchflow.sources.database import connection
 from batchflow.sources.delimited import Delimited
 from batchflow.sources.few import FEW_BYTES, few_rows
 from batchflow.sources.jsonl import JsonLines
 from batchflow.sources.rows import Rows, Table
 from batchflow.sources.table import Reading, Source, import_rows
 from batchflow.sources.workshop import Workshop
+from batchflow.spec.source_text import BLANKS
 
-PIECES = [*'a,"\n ;é', "1", "2", "\r\n", '""', '"x"', "\r", "\t", "😀", ' "', "x,y\n"]
+PIECES = [*'a,"\n ;é\u00a0', "1", "2", "\r\n", '""', '"x"', "\r", "\t", "😀", ' "', "x,y\n"]
 contents = st.lists(st.sampled_from(PIECES), max_size=24).map("".join)
 Missing = Literal["error", "empty"]
 
@@ -46,6 +48,8 @@ def imported(source: Source, reading: Reading, id_column: str | None, missing: M
 @given(contents, st.booleans(), st.sampled_from(["error", "empty"]), st.integers(1, 4))
 @example("1,x\n,2\n", True, "error", 1)  # no id
 @example('1,x\n" ",2\n', True, "error", 1)  # one of blanks
+@example("1,x\n\u3000 \u00a0,2\n", True, "error", 1)  # of blanks of another kind
+@example("1,x\n\u200b,2\n", True, "error", 1)  # of none
 @example("1,x\n1,2\n", True, "error", 1)  # the same twice
 @example("1,x\n2,\n", False, "error", 1)  # a cell that no prompt needs is missing
 @example(",x\n2,1\n", False, "error", 1)  # one that it needs
@@ -71,6 +75,13 @@ def test_they_are_what_an_import_stores_or_refuses(text: str, named: bool, missi
         if few is not None and stored is not None:
             assert few.count == stored.count
             assert seen(few, reading, size) == seen(stored, reading, size)
+
+
+def test_what_counts_as_blank_is_what_duckdb_trims() -> None:
+    every = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
+    with connection() as database:
+        trimmed = database.execute("SELECT c FROM (SELECT unnest(?) AS c) WHERE trim(c) = ''", [every]).fetchall()
+    assert {each for (each,) in trimmed} == {*BLANKS}
 
 
 def test_in_another_encoding_and_from_the_middle(tmp_path: Path) -> None:

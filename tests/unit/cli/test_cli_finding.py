@@ -264,23 +264,62 @@ def test_show_looks_near_where_no_study_is_called_as_usual(study: Path, zygote: 
     (study / "experiment.yaml").rename(study / "study.yaml")
     for folder in (study, study.parent):
         ended = zygote.run(folder, ["show", "2"], QUIET)
-        assert ended.status == 0, ended.stderr
+        assert (ended.status, ended.stderr) == (0, "")
         assert ended.stdout.startswith("0000002-1-1-")
+    first = run_folder(study).name
+    (study / "rows.csv").write_text("id,topic\n1,bears\n")
+    assert zygote.run(study, ["plan", "study.yaml"], QUIET).status == 0
+    ended = zygote.run(study, ["show", "2"], QUIET)
+    assert f"note: of 2 runs near this folder this is {first}; another one is named second" in ended.stderr
+    assert ended.stdout.startswith("0000002-1-1-")
+    nowhere = zygote.run(study, ["show", "3"], QUIET)
+    assert (nowhere.status, "none of the 2 runs near this folder has a row with the id 3" in nowhere.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_results_are_not_written_over_what_a_study_needs(study: Path, zygote: Zygote) -> None:
     spec = study / "experiment.yaml"
     spec.rename(study / "study.yaml")
-    (study / "study.yaml").write_text((study / "study.yaml").read_text() + "# another word\n")
     (study / "link.csv").symlink_to("rows.csv")
+    shutil.copyfile(study / "results.duckdb", study / "others.duckdb")
     kept = {path: path.read_bytes() for path in study.rglob("[!.]*") if path.is_file()}
     inside = run_folder(study).relative_to(study) / "requests" / "r1-00001.jsonl"
-    for output in ("study.yaml", "rows.csv", "link.csv", "results.duckdb", str(inside)):
-        ended = zygote.run(study, ["results", "study.yaml", "--format", "csv", "--output", output], QUIET)
-        assert (ended.status, "hint: name another file" in ended.stderr) == (2, True), output
+    for named in ("study.yaml", f"runs/{run_folder(study).name}"):
+        for output in ("study.yaml", "rows.csv", "link.csv", "results.duckdb", "others.duckdb", str(inside)):
+            ended = zygote.run(study, ["results", named, "--format", "csv", "--output", output], QUIET)
+            assert (ended.status, "hint: name another file" in ended.stderr) == (2, True), output
     assert {path: path.read_bytes() for path in study.rglob("[!.]*") if path.is_file()} == kept
     for _ in range(2):  # its own file may be written anew
         assert zygote.run(study, ["results", "study.yaml", "--output", "out.csv"], QUIET).status == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "needed"),
+    [
+        ("source: '{folder}/p[1]-*.csv'", "p[1]-1.csv"),
+        ("source: '~/p[1]-1.csv'", "p[1]-1.csv"),
+        ("query: \"SELECT * FROM 'p[1]-1.csv'\"", "p[1]-1.csv"),
+        ("source: rows.csv", "parts/body.json"),
+    ],
+)
+def test_what_a_study_needs_is_known_wherever_it_lies(data: str, needed: str, tmp_path: Path, zygote: Zygote) -> None:
+    write_study(tmp_path)
+    (tmp_path / "p[1]-1.csv").write_bytes((tmp_path / "rows.csv").read_bytes())
+    (tmp_path / "parts").mkdir()
+    body = '{"model": "m", "messages": [{"role": "user", "content": "{{topic}}"}]}'
+    (tmp_path / "parts/body.json").write_text(body)
+    (tmp_path / "body.json").write_text("{}")
+    text = (tmp_path / "experiment.yaml").read_text().replace("source: rows.csv", data.format(folder=tmp_path))
+    text = text.replace('prompt: {user: "Say something about {{ topic }}"}', "template: parts/body.json")
+    (tmp_path / "experiment.yaml").write_text(text)
+    env = QUIET | {"HOME": str(tmp_path)}
+    ended = zygote.run(tmp_path, ["run", "experiment.yaml"], env)
+    assert ended.status == 0, ended.stderr
+    refused = zygote.run(tmp_path, ["results", "--format", "csv", "--output", needed], env)
+    assert (refused.status, "a file that this study is made of" in refused.stderr) == (2, True), refused.stderr
+    assert zygote.run(tmp_path, ["results", "--format", "csv", "--output", "body.json"], env).status == 0
 
 
 def test_results_say_that_the_table_was_changed(study: Path, zygote: Zygote) -> None:

@@ -1,5 +1,6 @@
 """Reading experiment files: scalars of YAML 1.2, places of faults, odd files, secrets."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,22 @@ def test_words_that_only_look_like_keys_are_texts(tmp_path: Path) -> None:
         HEAD + "description: The bearer of this task-force uses sk-learn and sk-estimators; password and token alike.\n"
     )
     assert "sk-estimators" in load(tmp_path, text).experiment.description
+
+
+def test_blanks_are_told_where_they_are_the_fault(tmp_path: Path) -> None:
+    innocent = refused(tmp_path, "prompt:\n  user: |\n    \xa0hi {{ Text }}\n data: {source: h.csv}\n").text()
+    assert "U+00A0" not in innocent
+    assert "experiment.yaml:4:" in innocent
+    assert "U+3000 stands in the indentation" in refused(tmp_path, "prompt:\n\u3000 system: a\n  user: b\n").text()
+    assert "U+0020" not in refused(tmp_path, "' name': n\n").text()
+    assert "U+" not in refused(tmp_path, '"\\t": 3\n').text()
+
+
+def test_a_file_that_is_not_there_is_never_meant_to_be_itself(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "people.csv")
+    (tmp_path / "peoples.csv").write_text("a\n1\n")
+    (tmp_path / "people.cs").mkdir()
+    spec = load(tmp_path, HEAD)
+    assert spec.missing(("data", "source"), tmp_path / "people.csv").remedy.startswith("did you mean 'peoples.csv'? ")
+    (tmp_path / "peoples.csv").unlink()
+    assert spec.missing(("data", "source"), tmp_path / "people.csv").remedy.startswith("paths count")
