@@ -7,10 +7,10 @@ from typing import Final
 from batchflow.engine.finding import find_run, shown_instead
 from batchflow.errors import UsageError
 from batchflow.sinks.handle import Results, told
+from batchflow.sources.database import is_duckdb
 
 __all__ = ["Results", "load"]
 
-_DATABASE: Final = b"DUCK"  # stands in every file of DuckDB, after a checksum of 8 bytes
 _SUFFIXES: Final = frozenset({".duckdb", ".db"})
 
 
@@ -35,8 +35,7 @@ def load(path: str | os.PathLike[str], *, run: str | None = None) -> Results:
 
 def _is_database(path: Path) -> bool:
     if path.is_file():
-        with path.open("rb") as handle:
-            return handle.read(12)[8:] == _DATABASE or path.suffix.lower() in _SUFFIXES
+        return is_duckdb(path) or path.suffix.lower() in _SUFFIXES
     if path.suffix.lower() in _SUFFIXES and not path.exists():
         raise UsageError(
             f"{path}: there is no such results database", hint="`batchflow run` makes it; or name its study"

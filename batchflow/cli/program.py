@@ -2,7 +2,7 @@
 named at once, no other is imported.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
@@ -12,20 +12,16 @@ from batchflow import __version__
 from batchflow.cli import render
 from batchflow.cli.plain import PlainCommand, PlainGroup
 
-# every command in the order of --help, and the module that has the function of its name
-COMMANDS: Final[Mapping[str, str]] = {
-    **{name: name for name in ("init", "validate", "preview", "plan", "run", "status", "runs", "results", "show")},
-    **{name: name for name in ("cancel", "retry", "forget", "load", "schema")},
+COMMANDS: Final = (  # in the order of --help; each is a function of that name, in a module of that name
+    *("init", "validate", "preview", "plan", "run", "status", "runs", "results", "show", "cancel", "retry", "forget"),
+    *("load", "schema"),
     # the steps of the Kellogg deck, one command each
-    "make-batch-file": "make_batch_file",
-    "upload-batch-file": "upload_batch_file",
-    "start-batch": "start_batch",
-    "list-batches": "batches",
-    "show-batch": "batches",
-    "get-batch-results": "get_batch_results",
-    "cancel-batch": "batches",
-    "list-files": "files_there",
-    "delete-file": "files_there",
+    *("make-batch-file", "upload-batch-file", "start-batch", "list-batches", "show-batch", "get-batch-results"),
+    *("cancel-batch", "list-files", "delete-file"),
+)
+_TOGETHER: Final = {  # but for these
+    **dict.fromkeys(("list-batches", "show-batch", "cancel-batch"), "batches"),
+    **dict.fromkeys(("list-files", "delete-file"), "files_there"),
 }
 TOOLS: Final = ("config", "display", "chat-complete", "rest", "pdf2text")
 
@@ -45,11 +41,10 @@ def program(first: str = "") -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)
+    for name in (first,) if first in COMMANDS else COMMANDS:
+        app.command(cls=PlainCommand)(_function(name))
     if first in COMMANDS:
-        app.command(cls=PlainCommand)(_function(COMMANDS[first], first))
         return app
-    for name, module in COMMANDS.items():
-        app.command(cls=PlainCommand)(_function(module, name))
     app.add_typer(import_module("batchflow.cli.serve").serve_app, name="serve")
     app.add_typer(_tools(), name="utils")
     return app
@@ -58,12 +53,13 @@ def program(first: str = "") -> typer.Typer:
 def _tools() -> typer.Typer:
     utils = typer.Typer(help=f"Tools: {', '.join(TOOLS)}.", no_args_is_help=True, rich_markup_mode=None)
     for name in TOOLS:
-        utils.command(cls=PlainCommand)(_function(name.replace("-", "_"), name))
+        utils.command(cls=PlainCommand)(_function(name))
     return utils
 
 
-def _function(module: str, command: str) -> Callable[..., Any]:
-    found: Callable[..., Any] = getattr(import_module(f"batchflow.cli.{module}"), command.replace("-", "_"))
+def _function(command: str) -> Callable[..., Any]:
+    name = command.replace("-", "_")
+    found: Callable[..., Any] = getattr(import_module(f"batchflow.cli.{_TOGETHER.get(command, name)}"), name)
     return found
 
 

@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from batchflow import files
 from batchflow.engine.finding import Target
-from batchflow.engine.studies import DEFAULT
 from batchflow.errors import BatchflowError
-
-_MARK: Final = slice(8, 12), b"DUCK"  # where a database of DuckDB says what it is
+from batchflow.sources.database import is_duckdb
 
 
 def what_it_is(target: Target, file: Path) -> str:
@@ -23,12 +20,11 @@ def what_it_is(target: Target, file: Path) -> str:
         return "a file of a run"
     if file.suffix.lower() in {".yaml", ".yml"}:
         return "an experiment file, or part of one"
-    with file.open("rb") as handle:
-        place, mark = _MARK
-        if handle.read(place.stop)[place] == mark:
-            return "a database"
-    made_of = "a file that this study is made of"
-    return made_of if any(one.is_file() and one.samefile(file) for one in _named(target, file)) else ""
+    if is_duckdb(file):
+        return "a database"
+    if any(one.is_file() and one.samefile(file) for one in _named(target, file)):
+        return "a file that this study is made of"
+    return ""
 
 
 def table_changed(target: Target) -> bool:
@@ -45,12 +41,12 @@ def table_changed(target: Target) -> bool:
 
 def _named(target: Target, file: Path) -> Iterator[Path]:
     """The files that the run's spec names, where they lie; of those in a query only `file`, if it names that."""
-    from batchflow.plan.copies import named_files  # noqa: PLC0415 - only where something would be written over
+    from batchflow.plan.copies import SPEC_NAME, named_files  # noqa: PLC0415 - only where something would be written over
     from batchflow.sources.opening import matching  # noqa: PLC0415 - as above
     from batchflow.spec.load import load_spec  # noqa: PLC0415 - as above
 
     with suppress(BatchflowError):
-        spec = load_spec(target.folder.spec / DEFAULT)._replace(folder=target.project.folder)
+        spec = load_spec(target.folder.spec / SPEC_NAME)._replace(folder=target.project.folder)
         data = spec.experiment.data
         yield from named_files(spec)
         if data.source is not None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from batchflow import files
 from batchflow.plan.study import Study
 from batchflow.prompts.personal import Finding
-from batchflow.sources.rows import Rows, Table
+from batchflow.sources.rows import AnyRows, Rows
 from batchflow.steps.requests import Watch, parts, unwatched
 
 
@@ -21,7 +21,7 @@ def check_only(study: Study, watch: Watch = unwatched) -> tuple[int, tuple[Findi
 
 
 @contextmanager
-def _rows(study: Study) -> Iterator[Table]:
+def _rows(study: Study) -> Iterator[AnyRows]:
     """The rows of a study: in memory where they are few, else in a scratch folder that goes at once."""
     few = study.few_rows()
     if few is not None:

@@ -20,4 +20,5 @@ def is_free(text: bytes, escapes: bytes = b"") -> bool:
 
 
 def has_number(text: bytes, escapes: bytes = b"") -> bool:
+    """Whether there is a run of so many digits, whatever stands between them in numbers."""
     return b"0" * FEWEST in text.translate(_DIGITS, _BETWEEN + escapes)

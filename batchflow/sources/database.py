@@ -94,6 +94,12 @@ def stream(database: "DuckDBPyConnection", query: str) -> Iterator[list[tuple[An
         yield rows
 
 
+def is_duckdb(path: Path) -> bool:
+    """Whether a file is a database of DuckDB: it says so after a checksum of 8 bytes."""
+    with path.open("rb") as handle:
+        return handle.read(12)[8:] == b"DUCK"
+
+
 def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 

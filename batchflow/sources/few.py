@@ -50,7 +50,7 @@ def few_rows(
     would refuse them. The arguments are those of `import_rows`.
     """
     names = [column.name for column in reading.columns]
-    if not isinstance(source, Delimited) or not {*required, *([id_column] if id_column else [])} <= {*names}:
+    if not isinstance(source, Delimited) or not {*required, *([] if id_column is None else [id_column])} <= {*names}:
         return None
     content = source.content(FEW_BYTES)
     if content is None or b"\0" in content:
@@ -59,10 +59,12 @@ def few_rows(
         rows = list(records(BytesIO(content), reading, source.shown))
     except DataError:
         return None
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+    if not rows:
+        return None
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    row_ids = [str(row) for row in range(1, len(rows) + 1)] if id_column is None else columns[id_column]
     needed = required if missing == "error" else ()
-    row_ids = columns[id_column] if rows and id_column is not None else [str(row) for row in range(1, len(rows) + 1)]
-    if not rows or not _distinct(row_ids) or any(None in columns[name] for name in needed if name != id_column):
+    if not _distinct(row_ids) or any(None in columns[name] for name in needed if name != id_column):
         return None
     stored = {column.stored: [cell or "" for cell in columns[column.name]] for column in reading.columns}
     return FewRows([row_id or "" for row_id in row_ids], stored)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from batchflow.errors import DataError, Fault, SpecError
+from batchflow.sources.database import is_duckdb
 from batchflow.sources.delimited import Delimited
 from batchflow.sources.parts import file_of
 from batchflow.sources.table import Source
@@ -70,7 +71,7 @@ def _open_database(path: Path, shown: str, table: str | None, *, queried: bool) 
         first = handle.read(len(HEAD))
     if first == HEAD:
         return SqliteTable(path, shown, table, queried=queried)
-    if first[8:12] == b"DUCK":
+    if is_duckdb(path):
         return DuckTable(path, shown, table, queried=queried)
     cause = "the file is empty" if not first else "this is neither an SQLite nor a DuckDB file"
     raise DataError([Fault(shown, cause, "name a file of one of the two, or export the table as CSV")])

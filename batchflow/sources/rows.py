@@ -23,7 +23,7 @@ class Chunk:
         return len(self.row_ids)
 
 
-class Table(Protocol):
+class AnyRows(Protocol):
     """Rows that can be asked. path: where they are stored, if they are."""
 
     count: int
@@ -67,7 +67,7 @@ class Rows:
     def chunks(
         self, columns: Sequence[str], *, first: int = 1, last: int | None = None, size: int = 10_000
     ) -> Iterator[Chunk]:
-        """As `Table` says. Ranges are cheap: only the parts of the file that hold them are read."""
+        """As `AnyRows` says. Ranges are cheap: only the parts of the file that hold them are read."""
         last = self.count if last is None else min(last, self.count)
         wanted = list(dict.fromkeys(columns))
         names = "".join(f", coalesce({identifier(name)}, '')" for name in wanted)

@@ -14,7 +14,7 @@ from batchflow.spec.base import KEY
 from batchflow.spec.endpoints import CHAT, ENDPOINTS
 from batchflow.spec.model import Experiment
 from batchflow.spec.places import Loc
-from batchflow.spec.source_text import BLANKS, without_secrets
+from batchflow.spec.source_text import BLANKS, USE_A_PLAIN_BLANK, without_secrets
 
 _SHOWN: Final = 60
 BODY_KEYS: Final = frozenset(
@@ -171,7 +171,7 @@ def _unknown(loc: Loc) -> tuple[str, str]:
         return f"{full} {later.NOT_YET}", later.KEYS[parent][name]
     if name[:1] in {*BLANKS[1:]} and name.strip():
         cause = f"the blank U+{ord(name[0]):04X} stands before `{_short(name.strip())}`: YAML takes it for a part of it"
-        return cause, "replace it by a plain blank; texts that are copied from web pages often hold such ones"
+        return cause, USE_A_PLAIN_BLANK
     known = list(_fields(parent))
     place = f"`{dotted(parent)}`" if parent else "an experiment"
     return f"`{_short(name)}` is not a key of {place}", _way_out(parent, name, known)

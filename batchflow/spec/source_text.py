@@ -15,6 +15,7 @@ _KEY_FOR_ITS_NAME: Final = r"""(api_key_env["']?\s*:\s*)(?!["']?[A-Z][A-Z0-9_]*[
 _IN_ADDRESS: Final = r"://[^/\s]*@"
 # all that DuckDB trims: the space separators of Unicode
 BLANKS: Final = " \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+USE_A_PLAIN_BLANK: Final = "replace it by a plain blank; texts that are copied from web pages often hold such ones"
 _HIDDEN: Final = "[redacted]"
 _LONGEST_SHOWN: Final = 5_000
 

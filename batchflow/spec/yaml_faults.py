@@ -6,7 +6,7 @@ from typing import Final
 import yaml
 
 from batchflow.errors import Fault
-from batchflow.spec.source_text import BLANKS, SourceText
+from batchflow.spec.source_text import BLANKS, USE_A_PLAIN_BLANK, SourceText
 
 SLOT: Final = re.compile(r"\{\{[^{}\n]*\}\}")
 
@@ -54,7 +54,7 @@ def explain_syntax(source: SourceText, error: yaml.YAMLError) -> Fault:
     problem = str(getattr(error, "problem", None) or "it cannot be read")
     begun, met = _offset(error, "context_mark"), _offset(error, "problem_mark")
     offset = met if met is not None else begun or 0
-    better = _bare_slot_before(source, offset) or odd_blank(source, offset)
+    better = _bare_slot_before(source, offset) or _odd_blank(source, offset)
     if better is not None:
         return better
     if "quoted scalar" in str(getattr(error, "context", "")) and "end of stream" in problem:
@@ -68,7 +68,7 @@ def explain_syntax(source: SourceText, error: yaml.YAMLError) -> Fault:
     return _at_the_place(source, problem, offset) or _by_the_problem(source, problem, begun, offset)
 
 
-def odd_blank(source: SourceText, offset: int) -> Fault | None:
+def _odd_blank(source: SourceText, offset: int) -> Fault | None:
     """The fault where what stands at a place, or just above, is indented by blanks that YAML does not take for such."""
     number, _ = source.position(offset)
     for line in (number, number - 1):
@@ -77,7 +77,7 @@ def odd_blank(source: SourceText, offset: int) -> Fault | None:
             return source.fault(
                 source.offset(line) + match.start("blank"),
                 f"the blank U+{ord(match['blank']):04X} stands in the indentation; YAML takes plain blanks only",
-                "replace it by a plain blank; texts that are copied from web pages often hold such ones",
+                USE_A_PLAIN_BLANK,
             )
     return None
 

@@ -14,7 +14,7 @@ from batchflow.plan.study import Study
 from batchflow.prompts.check import inputs_of
 from batchflow.prompts.personal import Lint
 from batchflow.prompts.template import RowFaults
-from batchflow.sources.rows import Chunk, Table
+from batchflow.sources.rows import AnyRows, Chunk
 from batchflow.spec.endpoints import EMBEDDINGS
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def _repeated(column: Sequence[T], times: int) -> Sequence[T]:
 
 def parts(
     study: Study,
-    rows: Table,
+    rows: AnyRows,
     fingerprint: str,
     *,
     lint: Lint | None = None,

@@ -13,7 +13,7 @@ from batchflow.sources.database import connection
 from batchflow.sources.delimited import Delimited
 from batchflow.sources.few import FEW_BYTES, few_rows
 from batchflow.sources.jsonl import JsonLines
-from batchflow.sources.rows import Rows, Table
+from batchflow.sources.rows import AnyRows, Rows
 from batchflow.sources.table import Reading, Source, import_rows
 from batchflow.sources.workshop import Workshop
 from batchflow.spec.source_text import BLANKS
@@ -23,7 +23,7 @@ contents = st.lists(st.sampled_from(PIECES), max_size=24).map("".join)
 Missing = Literal["error", "empty"]
 
 
-def seen(rows: Table, reading: Reading, size: int) -> list[tuple[object, ...]]:
+def seen(rows: AnyRows, reading: Reading, size: int) -> list[tuple[object, ...]]:
     """All that can be seen of rows."""
     columns = [column.stored for column in reading.columns]
     return [
@@ -45,24 +45,32 @@ def imported(source: Source, reading: Reading, id_column: str | None, missing: M
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(contents, st.booleans(), st.sampled_from(["error", "empty"]), st.integers(1, 4))
-@example("1,x\n,2\n", True, "error", 1)  # no id
-@example('1,x\n" ",2\n', True, "error", 1)  # one of blanks
-@example("1,x\n\u3000 \u00a0,2\n", True, "error", 1)  # of blanks of another kind
-@example("1,x\n\u200b,2\n", True, "error", 1)  # of none
-@example("1,x\n1,2\n", True, "error", 1)  # the same twice
-@example("1,x\n2,\n", False, "error", 1)  # a cell that no prompt needs is missing
-@example(",x\n2,1\n", False, "error", 1)  # one that it needs
-@example(",x\n2,1\n", False, "empty", 1)
-@example("1\n", False, "error", 1)  # ragged
-@example('1,"x', False, "error", 1)  # never closed
-@example("", False, "error", 1)
-@example("1,\ud800\n", False, "error", 1)  # not UTF-8
-@example("1,\0\n", False, "error", 1)
-def test_they_are_what_an_import_stores_or_refuses(text: str, named: bool, missing: Missing, size: int) -> None:
+@given(
+    contents,
+    st.booleans(),
+    st.sampled_from(["error", "empty"]),
+    st.integers(1, 4),
+    st.sampled_from(["id,cell\n", "id, cell\n", "id;cell\r\n", "id\n", "id,cell,more\n"]),
+)
+@example("1,x\n,2\n", True, "error", 1, "id,cell\n")  # no id
+@example('1,x\n" ",2\n', True, "error", 1, "id,cell\n")  # one of blanks
+@example("1,x\n\u3000 \u00a0,2\n", True, "error", 1, "id,cell\n")  # of blanks of another kind
+@example("1,x\n\u200b,2\n", True, "error", 1, "id,cell\n")  # of none
+@example("1,x\n1,2\n", True, "error", 1, "id,cell\n")  # the same twice
+@example("1,x\n2,\n", False, "error", 1, "id,cell\n")  # a cell that no prompt needs is missing
+@example(",x\n2,1\n", False, "error", 1, "id,cell\n")  # one that it needs
+@example(",x\n2,1\n", False, "empty", 1, "id,cell\n")
+@example("1\n", False, "error", 1, "id,cell\n")  # ragged
+@example('1,"x', False, "error", 1, "id,cell\n")  # never closed
+@example("", False, "error", 1, "id,cell\n")
+@example("1,\ud800\n", False, "error", 1, "id,cell\n")  # not UTF-8
+@example("1,\0\n", False, "error", 1, "id,cell\n")
+def test_they_are_what_an_import_stores_or_refuses(
+    text: str, named: bool, missing: Missing, size: int, header: str
+) -> None:
     with tempfile.TemporaryDirectory() as place, Workshop() as workshop:
         path = Path(place) / "t.csv"
-        path.write_bytes(b"id,cell\n" + text.encode("utf-8", "surrogatepass"))
+        path.write_bytes(header.encode() + text.encode("utf-8", "surrogatepass"))
         source = Delimited(path, "t.csv", workshop)
         try:
             reading = source.inspect()
